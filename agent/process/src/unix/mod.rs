@@ -1,0 +1,13 @@
+//! Everything that asks a Unix system: the rest of the crate makes no system call.
+
+mod children;
+mod handle;
+mod procfs;
+mod spawn;
+mod stream;
+
+pub(crate) use children::{SigchldStream, become_subreaper, reap_orphans};
+pub(crate) use handle::{Sent, TargetProcess};
+pub(crate) use procfs::{arguments_of, environment_of, list_processes, state_of};
+pub(crate) use spawn::start;
+pub use stream::{InputWriter, OutputReader};
