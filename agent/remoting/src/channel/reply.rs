@@ -1,0 +1,130 @@
+//! What a callable gives back: a value or a throwable.
+
+use java_object_stream::{AccessError, Class, Datum, Object, jdk};
+
+use crate::class;
+
+/// The answer to a call.
+#[derive(Debug)]
+pub struct Reply {
+    pub(crate) result: Result<Datum, Throwable>,
+    pub(crate) loader: Option<i32>,
+}
+
+/// A Java exception to send.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Throwable {
+    object: Object,
+    /// What `Throwable.toString()` gives at the peer.
+    summary: String,
+}
+
+impl Reply {
+    /// A value.
+    #[must_use]
+    pub fn value(value: impl Into<Datum>) -> Self {
+        Self { result: Ok(value.into()), loader: None }
+    }
+
+    /// Null, as `Void` callables return.
+    #[must_use]
+    pub fn null() -> Self {
+        Self { result: Ok(Datum::Null), loader: None }
+    }
+
+    /// An exception.
+    #[must_use]
+    pub fn throw(throwable: Throwable) -> Self {
+        Self { result: Err(throwable), loader: None }
+    }
+
+    /// With classes of the peer's loader `oid` instead of the loader of the callable.
+    #[must_use]
+    pub fn with_loader(mut self, oid: Option<i32>) -> Self {
+        self.loader = oid.or(self.loader);
+        self
+    }
+
+    /// The exception, if it is one.
+    #[must_use]
+    pub fn throwable(&self) -> Option<&Throwable> {
+        self.result.as_ref().err()
+    }
+}
+
+impl<T: Into<Datum>> From<Result<T, Throwable>> for Reply {
+    fn from(result: Result<T, Throwable>) -> Self {
+        Self { result: result.map(Into::into), loader: None }
+    }
+}
+
+impl Throwable {
+    /// A throwable of this class with a message.
+    #[must_use]
+    pub fn new(class: &'static Class, message: impl Into<String>) -> Self {
+        let message = message.into();
+        let summary = format!("{}: {message}", class.name());
+        Self { object: jdk::throwable(class, message), summary }
+    }
+
+    /// A `java.io.IOException`.
+    #[must_use]
+    pub fn io(message: impl Into<String>) -> Self {
+        Self::new(&jdk::IO_EXCEPTION, message)
+    }
+
+    /// A subclass of `java.nio.file.FileSystemException`: its message is made of its fields.
+    #[must_use]
+    pub fn file_system(
+        class: &'static Class,
+        file: impl Into<String>,
+        other: Option<String>,
+        reason: Option<String>,
+    ) -> Self {
+        let file = file.into();
+        let mut summary = format!("{}: {file}", class.name());
+        if let Some(other) = &other {
+            summary.push_str(&format!(" -> {other}"));
+        }
+        if let Some(reason) = &reason {
+            summary.push_str(&format!(": {reason}"));
+        }
+        let object = jdk::throwable(class, reason).with("file", file).with("other", other);
+        Self { object, summary }
+    }
+
+    /// `java.lang.InterruptedException`, as a cancelled request gives.
+    #[must_use]
+    pub fn interrupted() -> Self {
+        Self::new(&jdk::INTERRUPTED, "the request was cancelled")
+    }
+
+    /// With a cause.
+    #[must_use]
+    pub fn caused_by(mut self, cause: Throwable) -> Self {
+        self.object = self.object.with("cause", cause.object);
+        self
+    }
+
+    /// What `toString()` gives at the peer.
+    #[must_use]
+    pub fn summary(&self) -> &str {
+        &self.summary
+    }
+
+    pub(crate) fn into_datum(self) -> Datum {
+        self.object.into()
+    }
+
+    /// The stand-in that a peer without the class reads instead (`ProxyException`).
+    pub(crate) fn proxy(&self) -> Datum {
+        jdk::throwable(&class::PROXY_EXCEPTION, self.summary.clone()).into()
+    }
+}
+
+/// A callable whose fields are not what its class declares in any version known.
+impl From<AccessError> for Throwable {
+    fn from(error: AccessError) -> Self {
+        Self::io(format!("the agent cannot read the fields of this request: {error}"))
+    }
+}

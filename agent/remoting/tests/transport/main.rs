@@ -1,0 +1,12 @@
+//! The transport against real servers on real sockets.
+
+#![expect(clippy::unwrap_used, reason = "a helper that fails must fail the test")]
+
+mod download;
+mod probe;
+mod proxy;
+mod refusals;
+mod stream;
+mod support;
+mod tls;
+mod upgrade;
