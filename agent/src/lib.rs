@@ -1,0 +1,3 @@
+//! A Jenkins inbound agent with no JVM on the common path.
+
+pub mod files;
