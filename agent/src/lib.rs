@@ -1,3 +1,15 @@
 //! A Jenkins inbound agent with no JVM on the common path.
+//!
+//! Data flows one way: transport → framing → channel (crate `jenkins-remoting`) → registry → handler
+//! ([`callables`]) → operating system ([`files`], crate `pilotfish-process`). The binary is a thin
+//! layer over [`cli`] and [`run`].
 
+pub mod callables;
+pub mod cli;
+pub mod connection;
+pub mod exit;
 pub mod files;
+pub mod logging;
+pub mod run;
+pub mod secret;
+pub mod workdir;

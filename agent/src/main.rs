@@ -1,3 +1,65 @@
-//! The binary.
+//! Starts the agent: reads the command line, erases the secret from the process's memory, runs.
 
-fn main() {}
+use std::ffi::OsString;
+use std::io::{self, Write as _};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, ExitCode};
+
+use pilotfish_agent::cli::{self, Invocation, Subcommand};
+use pilotfish_agent::exit::Exit;
+use pilotfish_agent::{run, secret};
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let variables: Vec<(OsString, OsString)> = std::env::vars_os().collect();
+    let outcome = cli::parse(&arguments, &variables);
+    if let Ok(Invocation::Execute(command)) = &outcome.result {
+        return execute(command).into();
+    }
+    let protection = secret::protect(&outcome.secrets).err().map(|error| error.to_string());
+    drop((arguments, variables));
+    let exit = match outcome.result {
+        Ok(Invocation::Run(mut configuration)) => {
+            configuration.warnings.extend(protection);
+            run::run(*configuration)
+        }
+        Ok(Invocation::Help) => print(&cli::usage()),
+        Ok(Invocation::RemotingVersion) => print(&format!("{}\n", cli::REMOTING_VERSION)),
+        Ok(Invocation::ProductVersion) => print(&format!("{}\n", cli::PRODUCT_VERSION)),
+        Ok(Invocation::Subcommand(Subcommand::Callables)) => print(&run::callables()),
+        Ok(Invocation::Execute(_)) => Exit::Failure,
+        Err(mistakes) => {
+            for warning in outcome.warnings.iter().chain(&protection) {
+                complain(&format!("WARNING: {warning}"));
+            }
+            complain(&format!("pilotfish-agent: {mistakes}"));
+            Exit::Configuration
+        }
+    };
+    exit.into()
+}
+
+/// Becomes `command`, with the whole environment, as the container entry point does.
+fn execute(command: &OsString) -> Exit {
+    let error = Command::new(command).exec();
+    complain(&format!(
+        "pilotfish-agent: cannot run {}, the only argument: {error}. To start the agent, give options \
+         (-help lists them)",
+        command.to_string_lossy()
+    ));
+    match error.kind() {
+        io::ErrorKind::NotFound => Exit::CommandNotFound,
+        _ => Exit::CommandNotExecutable,
+    }
+}
+
+/// Writes to standard output. A reader that has gone away is no failure of ours.
+fn print(text: &str) -> Exit {
+    let mut output = io::stdout().lock();
+    let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
+    Exit::Success
+}
+
+fn complain(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}

@@ -1,0 +1,90 @@
+//! What callables share over all connections of the agent.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use jenkins_remoting::transport::DownloadOptions;
+use pilotfish_process::{Environment, SearchPath};
+
+use super::Statistics;
+use crate::logging::Logging;
+
+/// What callables know of the agent. It outlives connections: processes and watches do too.
+#[derive(Debug)]
+pub struct Context {
+    /// The environment that builds inherit and controllers see. No secret of the agent is in it.
+    pub environment: Environment,
+    /// Where programs are looked up: the agent's own `PATH`.
+    pub search_path: SearchPath,
+    /// The directory for temporary files (`java.io.tmpdir`).
+    pub temporary: PathBuf,
+    /// The name of the transport, as `CommunicationProtocol` answers it.
+    pub protocol: &'static str,
+    /// The version of the remoting library whose behaviour this agent has.
+    pub remoting_version: &'static str,
+    /// The log that controllers may read and whose levels they may set.
+    pub logging: Logging,
+    /// How archives of tools are downloaded.
+    pub downloads: DownloadOptions,
+    /// Counts of requests.
+    pub statistics: Statistics,
+    system_properties: Mutex<BTreeMap<String, Option<String>>>,
+    stay_away: AtomicBool,
+}
+
+impl Context {
+    /// A context for an agent with this environment and log.
+    #[must_use]
+    pub fn new(
+        environment: Environment,
+        logging: Logging,
+        protocol: &'static str,
+        remoting_version: &'static str,
+    ) -> Self {
+        let search_path = SearchPath::of(&environment);
+        Self {
+            environment,
+            search_path,
+            // The Java agent ignores TMPDIR; builds and the controller's monitors expect /tmp.
+            temporary: PathBuf::from("/tmp"),
+            protocol,
+            remoting_version,
+            logging,
+            downloads: DownloadOptions::default(),
+            statistics: Statistics::default(),
+            system_properties: Mutex::default(),
+            stay_away: AtomicBool::new(false),
+        }
+    }
+
+    /// With other ways to the servers that archives are downloaded from: a proxy, for example.
+    #[must_use]
+    pub fn with_downloads(mut self, downloads: DownloadOptions) -> Self {
+        self.downloads = downloads;
+        self
+    }
+
+    /// Keeps the system properties that the controller sent (`CopySystemProperties`), for a JVM.
+    pub(crate) fn keep_system_properties(&self, properties: BTreeMap<String, Option<String>>) {
+        *self.system_properties.lock().unwrap_or_else(PoisonError::into_inner) = properties;
+    }
+
+    /// The system properties that the controller sent.
+    #[must_use]
+    pub fn system_properties(&self) -> BTreeMap<String, Option<String>> {
+        self.system_properties.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The controller removes this node: do not connect again.
+    pub(crate) fn set_stay_away(&self) {
+        self.stay_away.store(true, Ordering::Release);
+    }
+
+    /// Whether the controller said not to connect again.
+    #[must_use]
+    pub fn stay_away(&self) -> bool {
+        self.stay_away.load(Ordering::Acquire)
+    }
+}

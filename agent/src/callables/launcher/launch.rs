@@ -1,0 +1,175 @@
+//! `RemoteLaunchCallable`: starts a process and answers with a proxy of it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use java_object_stream::{Node, from_java};
+use jenkins_remoting::channel::{Call, IoScope, Reply, Throwable};
+use jenkins_remoting::{input_of, output_of};
+use pilotfish_process::{
+    Child, Command, Environment, ErrorTarget, InputSource, OutputTarget, ProcessError,
+    format_command_line,
+};
+
+use super::super::Connection;
+use super::super::listener::{Listener, Listeners};
+use super::failed;
+use super::process::{Input, Output, Process, REMOTE_PROCESS};
+
+from_java! {
+    /// The fields of `hudson.Launcher$RemoteLaunchCallable`.
+    struct Launch<'g> {
+        command: Vec<String> = "cmd",
+        masks: Option<Vec<bool>> = "masks",
+        environment: Option<Vec<String>> = "env",
+        filter: Node<'g> = "envVarsFilterRuleWrapper",
+        directory: Option<String> = "workDir",
+        quiet: bool = "quiet",
+        listener: Node<'g> = "listener",
+        stdin: Node<'g> = "in",
+        stdout: Node<'g> = "out",
+        stdout_listener: Node<'g> = "stdoutListener",
+        stderr: Node<'g> = "err",
+        reverse_stdin: bool = "reverseStdin",
+        reverse_stdout: bool = "reverseStdout",
+        reverse_stderr: bool = "reverseStderr",
+    }
+}
+
+/// Marks every process of a launch, so that they can be found even when they left its group.
+const COOKIE: &str = "HUDSON_COOKIE";
+
+pub(super) fn launch<'a>(
+    connection: &'a Connection,
+    call: &'a Call,
+    callable: Node<'a>,
+) -> BoxFuture<'a, Reply> {
+    async move { start(connection, call, callable).await.into() }.boxed()
+}
+
+async fn start(
+    connection: &Connection,
+    call: &Call,
+    callable: Node<'_>,
+) -> Result<java_object_stream::Datum, Throwable> {
+    let launch: Launch<'_> = callable.read()?;
+    refuse_filters(launch.filter)?;
+    let context = &connection.context;
+    let environment = build_environment(&context.environment, launch.environment.as_deref())
+        .map_err(|error| failed(&error))?;
+
+    // The listeners' output belongs to the process from now on, and to this answer.
+    let scope = IoScope::new();
+    let mut listeners = Listeners::detached(call, scope.clone());
+    print_command_line(&launch, &mut listeners).await?;
+
+    let cookie = uuid::Uuid::new_v4().to_string();
+    let command =
+        command(connection, &launch, environment, &cookie).map_err(|error| failed(&error))?;
+    let stdout = stdout(call, &launch, &mut listeners, &scope)?;
+    let stderr = if launch.stderr.is_null() {
+        launch.reverse_stderr.then_some(Output::Reversed)
+    } else {
+        Some(Output::Stream(call.channel().output(output_of(launch.stderr)?, scope.clone(), 0)))
+    };
+    let stdin = if launch.stdin.is_null() {
+        launch.reverse_stdin.then_some(Input::Reversed)
+    } else {
+        Some(Input::Stream(call.channel().input(input_of(launch.stdin)?)))
+    };
+    drop(listeners);
+
+    let child: Child = command.start().await.map_err(|error| failed(&error))?;
+    call.scope().include(&scope);
+    let process = Process::run(child, cookie, stdin, stdout, stderr, scope);
+    Ok(call.channel().export_object(Arc::new(process), &REMOTE_PROCESS))
+}
+
+/// Rules that rewrite the environment are code of their plugins.
+fn refuse_filters(filter: Node<'_>) -> Result<(), Throwable> {
+    if filter.is_null() || filter.field("rules")?.elements()?.is_empty() {
+        return Ok(());
+    }
+    Err(Throwable::io(
+        "this agent has no JVM and cannot apply the environment filter rules of this job; run it on a \
+         node with the Java agent",
+    ))
+}
+
+/// The agent's environment with the job's on top (`Launcher.inherit`).
+fn build_environment(
+    base: &Environment,
+    overrides: Option<&[String]>,
+) -> Result<Environment, ProcessError> {
+    let mut environment = base.clone();
+    if let Some(overrides) = overrides {
+        environment.override_expanding_all(&Environment::from_overrides(overrides)?)?;
+    }
+    Ok(environment)
+}
+
+/// What the launcher prints before it starts the command, unless told not to.
+async fn print_command_line(
+    launch: &Launch<'_>,
+    listeners: &mut Listeners,
+) -> Result<(), Throwable> {
+    let listener = listeners.read(launch.listener);
+    if launch.quiet {
+        // Read all the same, so that its stream is given back; what it is does not matter then.
+        return Ok(());
+    }
+    // `java.io.File` drops slashes at the end, and the launcher prints the last name of what is left.
+    let directory = launch.directory.as_deref().map(|directory| directory.trim_end_matches('/'));
+    let mut line = format_command_line(&launch.command, launch.masks.as_deref(), directory);
+    line.push('\n');
+    let mut listener = listener?;
+    let written = async {
+        listener.write(line.as_bytes()).await?;
+        listener.finish().await
+    };
+    written.await.map_err(|error| Throwable::io(error.to_string()))
+}
+
+fn command(
+    connection: &Connection,
+    launch: &Launch<'_>,
+    mut environment: Environment,
+    cookie: &str,
+) -> Result<Command, ProcessError> {
+    let arguments = launch
+        .command
+        .iter()
+        .map(|argument| environment.expand(argument))
+        .collect::<Result<Vec<_>, _>>()?;
+    environment.insert(COOKIE, cookie);
+    let piped = |wanted| if wanted { InputSource::Piped } else { InputSource::Null };
+    let apart = !launch.stderr.is_null() || launch.reverse_stderr;
+    let mut command = Command::new(arguments, connection.context.search_path.clone())
+        .environment(environment)
+        .stdin(piped(!launch.stdin.is_null() || launch.reverse_stdin))
+        .stdout(OutputTarget::Piped)
+        .stderr(if apart { ErrorTarget::Piped } else { ErrorTarget::Output });
+    if let Some(directory) = &launch.directory {
+        command = command.directory(Path::new(directory));
+    }
+    Ok(command)
+}
+
+fn stdout(
+    call: &Call,
+    launch: &Launch<'_>,
+    listeners: &mut Listeners,
+    scope: &IoScope,
+) -> Result<Output, Throwable> {
+    if !launch.stdout.is_null() {
+        let oid = output_of(launch.stdout)?;
+        return Ok(Output::Stream(call.channel().output(oid, scope.clone(), 0)));
+    }
+    if launch.reverse_stdout {
+        return Ok(Output::Reversed);
+    }
+    let listener: Listener = listeners.read(launch.stdout_listener)?;
+    Ok(Output::Listener(listener))
+}

@@ -1,0 +1,190 @@
+//! The native tier: callables by class name.
+//!
+//! One module a family; each lists its classes in a table of its own, and [`table`] joins them. A class
+//! name, its fields and its answer stand in the module that handles the class and nowhere else.
+
+mod answer;
+mod browsing;
+mod connect;
+mod context;
+mod diagnostics;
+mod durable_task;
+mod filepath;
+mod input;
+mod launcher;
+mod listener;
+mod monitors;
+mod publishers;
+mod statistics;
+mod tools;
+mod unknown;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use futures_util::future::BoxFuture;
+use java_object_stream::{Datum, Node};
+use jenkins_remoting::channel::{Call, Reply, Service, Throwable};
+
+pub use context::Context;
+pub use statistics::Statistics;
+
+use crate::files::Cancel;
+
+/// Classes whose `writeObject` writes none of their declared fields, for the reader of user streams.
+pub const WITHOUT_DEFAULT_FIELDS: [&str; 1] = [listener::STREAM_TASK_LISTENER];
+
+/// The work of a callable that may block, with all that it needs taken out of the request.
+pub(crate) type Job = Box<dyn FnOnce(&Cancel) -> Result<Datum, Throwable> + Send>;
+
+/// How a callable is run.
+#[derive(Clone, Copy)]
+pub(crate) enum Run {
+    /// At once: reads memory only.
+    Now(for<'a> fn(&'a Connection, Node<'a>) -> Result<Datum, Throwable>),
+    /// On a thread that may block.
+    Blocking(for<'a> fn(&'a Connection, &'a Call, Node<'a>) -> Result<Job, Throwable>),
+    /// As a task that waits for other things than files.
+    Async(for<'a> fn(&'a Connection, &'a Call, Node<'a>) -> BoxFuture<'a, Reply>),
+    /// A file callable on a thread that may block.
+    File(for<'a> fn(&'a FileCall<'a>) -> Result<Job, Throwable>),
+    /// A file callable as a task that waits for other things than files.
+    FileAsync(for<'a> fn(&'a FileCall<'a>) -> BoxFuture<'a, Reply>),
+}
+
+/// A class that is answered natively.
+#[derive(Clone, Copy)]
+pub(crate) struct Entry {
+    pub(crate) class: &'static str,
+    pub(crate) run: Run,
+}
+
+/// A file callable with the file that it is to work on (`FilePath$FileCallableWrapper`).
+pub(crate) struct FileCall<'a> {
+    pub(crate) connection: &'a Connection,
+    pub(crate) call: &'a Call,
+    pub(crate) path: std::path::PathBuf,
+    pub(crate) callable: Node<'a>,
+}
+
+/// The callables of one connection to a controller.
+pub struct Connection {
+    pub(crate) context: Arc<Context>,
+    /// The controller asked for pings; it may do so once a connection.
+    pub(crate) pinging: AtomicBool,
+    /// What this controller takes a list of artefacts as, once that is known.
+    pub(crate) artifacts_as_map: OnceLock<bool>,
+}
+
+/// A family's name and its classes.
+type Family = (&'static str, &'static [Entry]);
+
+const FAMILIES: [Family; 15] = [
+    ("connection", connect::ENTRIES),
+    ("node monitors", monitors::ENTRIES),
+    ("diagnostics", diagnostics::ENTRIES),
+    ("files: wrappers", filepath::ENTRIES),
+    ("files: attributes", filepath::attributes::ENTRIES),
+    ("files: contents", filepath::contents::ENTRIES),
+    ("files: directories", filepath::directories::ENTRIES),
+    ("files: archives", filepath::archives::ENTRIES),
+    ("processes", launcher::ENTRIES),
+    ("durable task, polled", durable_task::polling::ENTRIES),
+    ("durable task, pushed", durable_task::watching::ENTRIES),
+    ("artefacts and fingerprints", publishers::ENTRIES),
+    ("tool installers", tools::ENTRIES),
+    ("workspace", filepath::workspace::ENTRIES),
+    ("workspace pages", browsing::ENTRIES),
+];
+
+fn find(class: &str) -> Option<&'static Entry> {
+    FAMILIES.iter().flat_map(|(_, entries)| entries.iter()).find(|entry| entry.class == class)
+}
+
+/// The classes answered natively, by family, as `pilotfish-agent callables` prints them.
+#[must_use]
+pub fn table() -> String {
+    let mut text = String::new();
+    for (family, entries) in FAMILIES {
+        text.push_str(family);
+        text.push('\n');
+        for entry in entries {
+            text.push_str("  ");
+            text.push_str(entry.class);
+            text.push('\n');
+        }
+    }
+    text
+}
+
+impl Connection {
+    /// The callables of a new connection.
+    #[must_use]
+    pub fn new(context: Arc<Context>) -> Self {
+        Self { context, pinging: AtomicBool::new(false), artifacts_as_map: OnceLock::new() }
+    }
+
+    pub(crate) fn first_ping_request(&self) -> bool {
+        !self.pinging.swap(true, Ordering::AcqRel)
+    }
+
+    async fn run<'a>(&'a self, call: &'a Call, callable: Node<'a>) -> Reply {
+        let class = callable.class_name().unwrap_or_default();
+        let Some(entry) = find(&class) else {
+            unknown::give_back(call, callable);
+            return Reply::throw(unknown::refuse(&self.context, &class));
+        };
+        match entry.run {
+            Run::Now(run) => {
+                self.context.statistics.native(entry.class);
+                run(self, callable).into()
+            }
+            Run::Async(run) => {
+                self.context.statistics.native(entry.class);
+                run(self, call, callable).await
+            }
+            Run::Blocking(prepare) => {
+                self.context.statistics.native(entry.class);
+                match prepare(self, call, callable) {
+                    Ok(job) => blocking(call, job).await.into(),
+                    Err(throwable) => Reply::throw(throwable),
+                }
+            }
+            // A file callable never comes without its wrapper.
+            Run::File(_) | Run::FileAsync(_) => {
+                Reply::throw(unknown::refuse(&self.context, &class))
+            }
+        }
+    }
+}
+
+impl Service for Connection {
+    fn serve<'a>(&'a self, call: &'a Call, callable: Node<'a>) -> BoxFuture<'a, Reply> {
+        Box::pin(self.run(call, callable))
+    }
+}
+
+/// Runs a job on a thread that may block; a cancelled request stops it.
+pub(crate) async fn blocking(call: &Call, job: Job) -> Result<Datum, Throwable> {
+    blocking_with(call, job).await
+}
+
+/// The same for a job with another result.
+pub(crate) async fn blocking_with<T: Send + 'static>(
+    call: &Call,
+    job: impl FnOnce(&Cancel) -> Result<T, Throwable> + Send + 'static,
+) -> Result<T, Throwable> {
+    let cancel = Cancel::new();
+    let flag = cancel.clone();
+    let mut task = tokio::task::spawn_blocking(move || job(&flag));
+    let joined = tokio::select! {
+        joined = &mut task => joined,
+        () = call.cancellation().cancelled() => {
+            cancel.cancel();
+            task.await
+        }
+    };
+    joined.unwrap_or_else(|_| {
+        Err(Throwable::io("the agent failed to run this request because of a bug of its own"))
+    })
+}

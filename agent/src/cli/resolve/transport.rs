@@ -1,0 +1,157 @@
+//! The part of the options that says how to reach the controller.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use jenkins_remoting::transport::{RootUrl, Secret};
+
+use super::Resolver;
+use crate::cli::addresses::{Authority, Tunnel};
+use crate::cli::configuration::{Header, TcpEntry, TcpOptions, Transport};
+use crate::cli::mistake::Mistake;
+use crate::cli::options::Opt;
+
+/// DER of the object identifier 1.2.840.113549.1.1.1 (RSA), which an instance identity contains.
+const RSA_IDENTIFIER: [u8; 11] = [0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
+/// Headers of the WebSocket request that the agent sets itself.
+const OWN_HEADERS: [&str; 6] = [
+    "node-name",
+    "secret-key",
+    "x-remoting-capability",
+    "connection-cookie",
+    "connection",
+    "upgrade",
+];
+
+impl Resolver<'_> {
+    /// The transport, if everything about it is right.
+    pub(super) fn transport(&mut self) -> Option<Transport> {
+        if !self.is_inbound() {
+            self.mistakes.push(Mistake::NotInbound);
+            return None;
+        }
+        if let Some(word) = self.given.last(Opt::JnlpUrl) {
+            self.mistakes.push(Mistake::NotInThisVersion {
+                option: Opt::JnlpUrl.name(),
+                origin: word.origin.clone(),
+                instead: instead_of_jnlp(&word.text),
+            });
+            return None;
+        }
+        let urls = self.urls();
+        if !self.given.has(Opt::Url)
+            && !self.given.has(Opt::Direct)
+            && !self.has_mistake_about(Opt::Url)
+        {
+            self.mistakes.push(Mistake::Missing {
+                what: "the controller's URL",
+                how: "add -url URL or set JENKINS_URL",
+            });
+        }
+        let headers = self.headers();
+        let tcp = self.tcp_options(&urls);
+        if self.given.has(Opt::WebSocket) {
+            if let ([_, second, ..], true) = (self.given.all(Opt::Url), urls.len() > 1) {
+                self.bad(
+                    Opt::Url,
+                    second,
+                    "with -webSocket only one URL is allowed: remove the others",
+                );
+            }
+            return urls.into_iter().next().map(|url| Transport::WebSocket { url, headers });
+        }
+        self.mistakes.push(Mistake::TcpNotInThisVersion);
+        tcp.map(Transport::Tcp)
+    }
+
+    fn urls(&mut self) -> Vec<RootUrl> {
+        let mut urls = Vec::new();
+        for word in self.given.all(Opt::Url) {
+            match RootUrl::parse(&word.text).map_err(|error| error.to_string()) {
+                Ok(url) if urls.contains(&url) => {}
+                Ok(url) => urls.push(url),
+                Err(problem) => self.bad(Opt::Url, word, problem),
+            }
+        }
+        urls
+    }
+
+    fn headers(&mut self) -> Vec<Header> {
+        let mut headers = Vec::new();
+        for word in self.given.all(Opt::WebSocketHeader) {
+            let Some((name, value)) = word.text.split_once('=') else {
+                self.bad(Opt::WebSocketHeader, word, "expected NAME=VALUE (not shown): add the =");
+                continue;
+            };
+            let lower = name.to_ascii_lowercase();
+            if name.is_empty()
+                || !name
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+            {
+                self.bad(
+                    Opt::WebSocketHeader,
+                    word,
+                    "the part before the = is no HTTP header name",
+                );
+            } else if OWN_HEADERS.contains(&lower.as_str()) || lower.starts_with("sec-websocket-") {
+                let problem = format!("the agent sets the header {name} itself: remove it");
+                self.bad(Opt::WebSocketHeader, word, problem);
+            } else if !value.bytes().all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte)) {
+                let problem = format!(
+                    "the value of {name} has characters that no header may have (not shown)"
+                );
+                self.bad(Opt::WebSocketHeader, word, problem);
+            } else {
+                headers.push(Header { name: name.to_owned(), value: Secret::new(value) });
+            }
+        }
+        headers
+    }
+
+    fn tcp_options(&mut self, urls: &[RootUrl]) -> Option<TcpOptions> {
+        let tunnel = self.parsed(Opt::Tunnel, Tunnel::parse);
+        let credentials = self.pair(Opt::Credentials);
+        let address = self.parsed(Opt::Direct, Authority::parse);
+        let identity = self.parsed(Opt::InstanceIdentity, instance_identity);
+        let protocols = self.given.all(Opt::Protocols);
+        let entry = match (address, identity) {
+            (Some(address), Some(instance_identity)) => TcpEntry::Direct {
+                address,
+                instance_identity,
+                protocols: protocols.iter().map(|word| word.text.clone()).collect(),
+            },
+            _ if !urls.is_empty() => TcpEntry::Discover(urls.to_vec()),
+            _ => return None,
+        };
+        Some(TcpOptions {
+            entry,
+            tunnel,
+            credentials,
+            keep_alive: !self.given.has(Opt::NoKeepAlive),
+        })
+    }
+}
+
+fn instance_identity(text: &str) -> Result<Vec<u8>, String> {
+    let expected = "expected the base64 text of the controller's X-Instance-Identity header";
+    let der = STANDARD.decode(text).map_err(|error| format!("{expected}: {error}"))?;
+    let rsa = der.windows(RSA_IDENTIFIER.len()).any(|window| window == RSA_IDENTIFIER);
+    if der.first() != Some(&0x30) || !rsa {
+        return Err(format!("{expected}: this is no RSA public key"));
+    }
+    Ok(der)
+}
+
+/// What replaces `-jnlpUrl ROOT/computer/NAME/jenkins-agent.jnlp`.
+fn instead_of_jnlp(url: &str) -> String {
+    let parts = url.split_once("/computer/").and_then(|(root, rest)| {
+        Some((root, rest.split_once('/').map(|(name, _)| name).filter(|name| !name.is_empty())?))
+    });
+    match parts {
+        // A %-encoded name would have to be decoded, which a person does more safely.
+        Some((root, name)) if !name.contains('%') && !root.contains('@') => {
+            format!("use -url {root}/ -name {name} -webSocket with -secret")
+        }
+        _ => "use -url with the controller's root URL, -name, -secret and -webSocket".to_owned(),
+    }
+}

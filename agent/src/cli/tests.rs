@@ -1,0 +1,513 @@
+//! The command line as a whole: every row of the table, every rule, all mistakes at once.
+
+mod variables;
+
+use std::fs;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use jenkins_remoting::transport::Trust;
+
+use super::*;
+
+const SECRET: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+const BASE: &str = "-url http://c/ -secret 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef \
+                    -name n -webSocket";
+/// The SubjectPublicKeyInfo of a 512-bit RSA key, made for this test.
+const IDENTITY: &str = "MFwwDQYJKoZIhvcNAQEBBQADSwAwSAJBAKbmkLqBR3JTXl4Ei7z9YBYBZ0qbBKcUD0S4xqCw4Y0mSx0Y1pTg3NXjJW5bD9C0\
+                        7G9rW0iE7mVbnMZmYkXy8WsCAwEAAQ==";
+
+fn outcome(arguments: &[&str], variables: &[(&str, &str)]) -> Outcome {
+    let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
+    let variables: Vec<(OsString, OsString)> =
+        variables.iter().map(|(name, value)| (name.into(), value.into())).collect();
+    parse(&arguments, &variables)
+}
+
+fn words(text: &str) -> Vec<&str> {
+    text.split_whitespace().collect()
+}
+
+fn run_with(arguments: &[&str], variables: &[(&str, &str)]) -> Configuration {
+    match outcome(arguments, variables).result {
+        Ok(Invocation::Run(configuration)) => *configuration,
+        Ok(other) => panic!("{other:?}"),
+        Err(mistakes) => panic!("{mistakes}"),
+    }
+}
+
+/// The base configuration and more words.
+fn run(more: &str) -> Configuration {
+    run_with(&words(&format!("{BASE} {more}")), &[])
+}
+
+fn mistakes_with(arguments: &[&str], variables: &[(&str, &str)]) -> Vec<String> {
+    match outcome(arguments, variables).result {
+        Err(mistakes) => mistakes.iter().map(ToString::to_string).collect(),
+        Ok(invocation) => panic!("accepted: {invocation:?}"),
+    }
+}
+
+fn mistakes(more: &str) -> Vec<String> {
+    mistakes_with(&words(&format!("{BASE} {more}")), &[])
+}
+
+fn websocket(configuration: &Configuration) -> (String, Vec<(&str, &str)>) {
+    let Transport::WebSocket { url, headers } = &configuration.transport else { panic!() };
+    let headers = headers.iter().map(|header| (header.name.as_str(), header.value.expose()));
+    (url.to_string(), headers.collect())
+}
+
+#[test]
+fn the_usual_command_line() {
+    let configuration = run("-workDir /w");
+    assert_eq!(configuration.node_name, "n");
+    assert_eq!(configuration.secret.expose(), SECRET);
+    assert_eq!(websocket(&configuration), ("http://c/".to_owned(), vec![]));
+    assert_eq!(configuration.reconnect, Reconnect::Always);
+    assert!(matches!(configuration.tls.trust, Trust::System));
+    assert_eq!(
+        configuration.work_directory,
+        Some(WorkDirectoryOptions {
+            path: "/w".into(),
+            internal_name: "remoting".to_owned(),
+            must_exist: false
+        })
+    );
+    assert_eq!(configuration.logging, LoggingOptions::default());
+    assert_eq!(configuration.warnings, Vec::<String>::new());
+}
+
+#[test]
+fn each_option_sets_its_field() {
+    let all = run(
+        "-webSocketHeader A=b=c -webSocketHeader X-T=1 -workDir w -internalDir in.ter-n_1 \
+                   -failIfWorkDirIsMissing -jar-cache /j -agentLog /l -loggingConfig /c -noReconnectAfter 90s \
+                   -proxyCredentials u:p:q --log-format json",
+    );
+    assert_eq!(websocket(&all).1, [("A", "b=c"), ("X-T", "1")]);
+    assert_eq!(
+        all.work_directory,
+        Some(WorkDirectoryOptions {
+            path: "w".into(),
+            internal_name: "in.ter-n_1".to_owned(),
+            must_exist: true
+        })
+    );
+    assert_eq!(all.jar_cache, Some("/j".into()));
+    assert_eq!(all.logging.agent_log, Some("/l".into()));
+    assert_eq!(all.logging.java_config, Some("/c".into()));
+    assert_eq!(all.logging.format, LogFormat::Json);
+    assert_eq!(all.reconnect, Reconnect::GiveUpAfter(Duration::from_secs(90)));
+    assert!(all.proxy.http.is_none());
+    assert_eq!(run("-noReconnect").reconnect, Reconnect::Never);
+    assert_eq!(run("-noreconnect").reconnect, Reconnect::Never);
+    for spelling in ["-noCertificateCheck", "-disableHttpsCertValidation"] {
+        let open = run(spelling);
+        assert!(matches!(open.tls.trust, Trust::NoCheck));
+        assert!(open.warnings[0].starts_with("HTTPS certificate validation is switched off"));
+    }
+    assert_eq!(
+        run("-noReconnectAfter 1d -noReconnectAfter 2").reconnect,
+        Reconnect::GiveUpAfter(Duration::from_millis(2))
+    );
+}
+
+#[test]
+fn debug_of_everything_shows_no_secret() {
+    let variables = [
+        ("JENKINS_SECRET", SECRET),
+        ("REMOTING_OPTS", "-proxyCredentials u:hunter2hunter2"),
+        ("http_proxy", "http://u:proxypassword@p:1"),
+    ];
+    let outcome = outcome(
+        &words("-url http://c -name n -webSocket -webSocketHeader A=topsecretvalue"),
+        &variables,
+    );
+    let shown = format!("{outcome:?}");
+    for secret in [SECRET, "hunter2hunter2", "topsecretvalue"] {
+        assert!(!shown.contains(secret), "{secret} in {shown}");
+        assert!(outcome.secrets.iter().any(|found| found.expose().contains(secret)), "{secret}");
+    }
+}
+
+#[test]
+fn words_that_end_the_program_at_once() {
+    assert!(matches!(outcome(&["-help"], &[]).result, Ok(Invocation::Help)));
+    assert!(matches!(outcome(&["-version"], &[]).result, Ok(Invocation::RemotingVersion)));
+    assert!(matches!(outcome(&["--version"], &[]).result, Ok(Invocation::ProductVersion)));
+    // Also beside mistakes.
+    assert!(matches!(outcome(&["-bad", "-help"], &[]).result, Ok(Invocation::Help)));
+    assert!(matches!(
+        outcome(&["callables"], &[("JENKINS_URL", "http://c")]).result,
+        Ok(Invocation::Subcommand(Subcommand::Callables))
+    ));
+    let Ok(Invocation::Execute(command)) =
+        outcome(&["bash"], &[("JENKINS_URL", "http://c")]).result
+    else {
+        panic!()
+    };
+    assert_eq!(command, "bash");
+    assert!(matches!(outcome(&["/x/callables"], &[]).result, Ok(Invocation::Execute(_))));
+    assert!(outcome(&["bash", "-c"], &[]).result.is_err());
+}
+
+#[test]
+fn nothing_given_says_what_this_program_is() {
+    for arguments in [&[][..], &["-text"], &["-noReconnect"]] {
+        let found = mistakes_with(arguments, &[]);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(
+            found[0].starts_with("nothing says where to connect: this program is an inbound agent")
+        );
+    }
+}
+
+#[test]
+fn everything_that_is_wrong_is_told_at_once() {
+    let found = outcome(
+        &words(
+            "-websocket --url=http://c -secret -name n -direct h:x -tunnel zz -noReconnect \
+             -noReconnectAfter soon -internalDir a/b -webSocketHeader Secret-Key=topsecret \
+             -webSocketHeader broken -cert nothing -proxyCredentials hunter2 -protocols",
+        ),
+        &[("REMOTING_OPTS", "-x $(id)"), ("JENKINS_WEB_SOCKET", "TRUE")],
+    );
+    let text = found.result.unwrap_err().to_string();
+    insta::assert_snapshot!(text, @r#"
+    the configuration is wrong in 19 places:
+      - REMOTING_OPTS: command substitution at character 4 is not executed: set the variable to the command's output, or put single quotes around the text
+      - "-websocket" is not a valid option: did you mean -webSocket?
+      - "--url=…" is not a valid option: write the value as the next argument, -url VALUE
+      - -secret needs a value: -secret SECRET
+      - -protocols needs a value: -protocols NAME
+      - -webSocket cannot be used with -direct: remove one of the two
+      - -webSocket cannot be used with -tunnel: remove one of the two
+      - -direct needs -instanceIdentity: add -instanceIdentity BASE64, or remove -direct
+      - -direct cannot be used with -url: remove one of the two
+      - -direct cannot be used with -tunnel: remove one of the two
+      - -noReconnect cannot be used with -noReconnectAfter: remove one of the two
+      - -internalDir needs -workDir: add -workDir DIR, or remove -internalDir
+      - -webSocketHeader: the agent sets the header Secret-Key itself: remove it
+      - -webSocketHeader: expected NAME=VALUE (not shown): add the =
+      - -tunnel: expected HOST:PORT, HOST: or :PORT
+      - -direct: "x" is no port: expected a number from 1 to 65535
+      - -cert: this is no certificate in PEM form (it has no `-----BEGIN CERTIFICATE-----` block): give its text, or @ and the path of a PEM file
+      - -proxyCredentials: expected USER:PASSWORD (not shown)
+      - -internalDir: "a/b" is no directory name: use letters, digits, dots, underscores and dashes ([a-zA-Z0-9._-]*)
+    Run with -help for all options.
+    "#);
+    assert_eq!(
+        found.warnings,
+        ["JENKINS_WEB_SOCKET=TRUE has no effect: only the exact value true switches WebSocket on"]
+    );
+}
+
+#[test]
+fn missing_things_are_listed_together() {
+    insta::assert_snapshot!(mistakes_with(&["-webSocket"], &[]).join("\n"), @r"
+    the secret is missing: add -secret SECRET or -secret @FILE, or set JENKINS_SECRET; the node's page on the controller shows it
+    the node's name is missing: add -name NAME or set JENKINS_AGENT_NAME
+    the controller's URL is missing: add -url URL or set JENKINS_URL
+    ");
+}
+
+#[test]
+fn needs_and_conflicts() {
+    for (more, expected) in [
+        ("-tunnel h:1", "-webSocket cannot be used with -tunnel: remove one of the two"),
+        ("-credentials u:p", "-webSocket cannot be used with -credentials: remove one of the two"),
+        (
+            "-jnlpCredentials u:p",
+            "-webSocket cannot be used with -credentials: remove one of the two",
+        ),
+        ("-noKeepAlive", "-webSocket cannot be used with -noKeepAlive: remove one of the two"),
+        (
+            "-noReconnect -noReconnectAfter 1",
+            "-noReconnect cannot be used with -noReconnectAfter: remove one of the two",
+        ),
+        ("-internalDir x", "-internalDir needs -workDir: add -workDir DIR, or remove -internalDir"),
+        (
+            "-failIfWorkDirIsMissing",
+            "-failIfWorkDirIsMissing needs -workDir: add -workDir DIR, or remove -failIfWorkDirIsMissing",
+        ),
+        (
+            "-instanceIdentity MAAGCSqGSIb3DQEBAQ==",
+            "-instanceIdentity needs -direct: add -direct HOST:PORT, or remove -instanceIdentity",
+        ),
+        ("-protocols P", "-protocols needs -direct: add -direct HOST:PORT, or remove -protocols"),
+        ("-url http://d", "-url: with -webSocket only one URL is allowed: remove the others"),
+    ] {
+        assert_eq!(mistakes(more), [expected], "{more}");
+    }
+    let header = mistakes_with(
+        &words(&format!("-url http://c -secret {SECRET} -name n -webSocketHeader A=b")),
+        &[],
+    );
+    assert_eq!(
+        header[0],
+        "-webSocketHeader needs -webSocket: add -webSocket, or remove -webSocketHeader"
+    );
+    assert_eq!(
+        mistakes("-direct h:1"),
+        [
+            "-webSocket cannot be used with -direct: remove one of the two",
+            "-direct needs -instanceIdentity: add -instanceIdentity BASE64, or remove -direct",
+            "-direct cannot be used with -url: remove one of the two",
+        ]
+    );
+}
+
+#[test]
+fn the_same_url_twice_is_one() {
+    assert_eq!(websocket(&run("-url http://c")).0, "http://c/");
+}
+
+#[test]
+fn valid_tcp_is_told_to_use_websocket() {
+    for arguments in [
+        format!(
+            "-url http://c -url http://d -secret {SECRET} -name n -tunnel :1 -credentials u:p -noKeepAlive"
+        ),
+        format!(
+            "-direct h:50000 -instanceIdentity {IDENTITY} -protocols A -protocols B -secret {SECRET} -name n"
+        ),
+        format!("-directConnection h:50000 -instanceIdentity {IDENTITY} -secret {SECRET} -name n"),
+    ] {
+        let found = mistakes_with(&words(&arguments), &[]);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].starts_with(
+            "connections over TCP are not in this version: add -webSocket (JENKINS_WEB_SOCKET=true)"
+        ));
+    }
+}
+
+#[test]
+fn values_are_checked() {
+    let identity = format!("-direct h:1 -instanceIdentity AAAA -secret {SECRET} -name n");
+    let found = mistakes_with(&words(&identity), &[]);
+    assert!(found[0].contains("-instanceIdentity: expected the base64 text"), "{found:?}");
+    for (more, part) in [
+        ("-internalDir .. -workDir w", "\"..\" is no directory name"),
+        ("-internalDir a/b -workDir w", "[a-zA-Z0-9._-]*"),
+        ("-noReconnectAfter 1w", "\"1w\" is no duration: expected a number with"),
+        ("--log-format xml", "use human or json"),
+        (
+            "-webSocketHeader sec-websocket-key=1",
+            "the agent sets the header sec-websocket-key itself",
+        ),
+        ("-webSocketHeader A:b=c", "is no HTTP header name"),
+        ("-webSocketHeader A=é", "characters that no header may have"),
+        ("-proxyCredentials :p", "expected USER:PASSWORD (not shown)"),
+        ("-cert @/does/not/exist", "cannot read /does/not/exist (of -cert)"),
+        ("-agentLog", "-agentLog needs a value: -agentLog FILE"),
+        ("-agentLog -noReconnect", "-agentLog needs a value: -agentLog FILE"),
+    ] {
+        let found = mistakes(more);
+        assert_eq!(found.len(), 1, "{more}: {found:?}");
+        assert!(found[0].contains(part), "{more}: {}", found[0]);
+    }
+}
+
+#[test]
+fn misspelt_options_are_recognised() {
+    for (more, hint) in [
+        ("-websocket", "did you mean -webSocket?"),
+        ("--name", "did you mean -name?"),
+        ("-noReconect", "did you mean -noReconnect?"),
+        (
+            "-workDir=/w",
+            "\"-workDir=…\" is not a valid option: write the value as the next argument, -workDir VALUE",
+        ),
+        ("-zzz", "\"-zzz\" is not a valid option: -help lists all options"),
+    ] {
+        let found = mistakes(more);
+        assert!(found[0].contains(hint), "{more}: {}", found[0]);
+    }
+}
+
+#[test]
+fn deprecated_options_are_accepted() {
+    let configuration = run("-ping -headless -tcp f -auth u:p -connectTo h:1 -text");
+    assert_eq!(
+        configuration.warnings,
+        [
+            "-text has no effect: it is for standard input and output",
+            "The \"-ping\" argument is deprecated and has no effect",
+            "The \"-tcp\" argument is deprecated and has no effect",
+            "The \"-auth\" argument is deprecated and has no effect",
+            "The \"-connectTo\" argument is deprecated and has no effect",
+            "The \"-headless\" argument is deprecated and has no effect",
+        ]
+    );
+}
+
+#[test]
+fn legacy_positional_secret_and_name() {
+    let configuration = run_with(&[SECRET, "my node", "-url", "http://c", "-webSocket"], &[]);
+    assert_eq!(
+        (configuration.secret.expose(), configuration.node_name.as_str()),
+        (SECRET, "my node")
+    );
+    assert_eq!(configuration.warnings.len(), 1);
+    assert!(
+        configuration.warnings[0].starts_with("Providing the secret and agent name as positional")
+    );
+    assert_eq!(
+        mistakes(&format!("{SECRET} n")),
+        [
+            "-secret and the arguments SECRET NAME are both given: remove one of the two",
+            "-name and the arguments SECRET NAME are both given: remove one of the two"
+        ]
+    );
+    let found = mistakes_with(&["-url", "http://c", "-webSocket", SECRET], &[]);
+    assert_eq!(found.len(), 1);
+    assert!(found[0].starts_with("Two arguments required, but got 1:"), "{}", found[0]);
+    assert!(!found[0].contains(SECRET));
+    // `--` ends the options.
+    let dashed = run_with(&["-url", "http://c", "-webSocket", "--", SECRET, "-name"], &[]);
+    assert_eq!(dashed.node_name, "-name");
+}
+
+#[test]
+fn at_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        fs::write(&path, text).unwrap();
+        format!("@{}", path.display())
+    };
+    let secret = file("secret", &format!("{SECRET}\n"));
+    let all = file(
+        "all",
+        &format!("-url\r\nhttp://c\r\n\r\n-secret\n{SECRET}\n-name\nwith space\n-webSocket\n"),
+    );
+    assert_eq!(run_with(&[&all], &[]).node_name, "with space");
+    let configuration =
+        run_with(&["-url", "http://c", "-secret", &secret, "-name", "n", "-webSocket"], &[]);
+    assert_eq!(configuration.secret.expose(), SECRET);
+
+    let two = file("two", &format!("{SECRET}\nhunter2\n"));
+    let found =
+        mistakes_with(&["-url", "http://c", "-secret", &two, "-name", "n", "-webSocket"], &[]);
+    assert_eq!(
+        found,
+        [format!("-secret: {} must hold exactly one line, and it holds 2 (not shown)", &two[1..])]
+    );
+    let missing = mistakes_with(
+        &["-url", "http://c", "-secret", "@/no/file", "-name", "n", "-webSocket"],
+        &[],
+    );
+    assert_eq!(missing.len(), 1, "{missing:?}");
+    assert!(missing[0].starts_with("cannot read /no/file (of -secret): "));
+    let large = file("large", &"x".repeat(70_000));
+    assert!(mistakes_with(&[&large], &[])[0].contains("larger than 65536 bytes"));
+}
+
+#[test]
+fn certificates() {
+    let directory = tempfile::tempdir().unwrap();
+    let pem = rcgen::generate_simple_self_signed(["c".to_owned()]).unwrap().cert.pem();
+    let pem = pem.as_str();
+    let path = directory.path().join("ca.pem");
+    fs::write(&path, pem).unwrap();
+    let at = format!("@{}", path.display());
+    let mut arguments = words(BASE);
+    arguments.extend(["-cert", &at, "-cert", pem]);
+    let configuration = run_with(&arguments, &[]);
+    let Trust::Only(texts) = &configuration.tls.trust else { panic!() };
+    assert_eq!(*texts, [pem, pem]);
+    arguments.push("-noCertificateCheck");
+    assert_eq!(
+        mistakes_with(&arguments, &[]),
+        ["-cert cannot be used with -noCertificateCheck: remove one of the two"]
+    );
+    assert!(mistakes("-cert ca.pem")[0].contains("@ and the path of a PEM file"));
+}
+
+#[test]
+fn jnlp_url_tells_the_replacement() {
+    let url = "http://c/jenkins/computer/n1/jenkins-agent.jnlp";
+    let found = mistakes_with(&["-jnlpUrl", url, "-secret", SECRET], &[]);
+    assert_eq!(
+        found,
+        [
+            "-jnlpUrl is not in this version: use -url http://c/jenkins/ -name n1 -webSocket with -secret"
+        ]
+    );
+    let conflict = mistakes_with(&["-jnlpUrl", url, "-secret", SECRET, "-webSocket"], &[]);
+    assert!(
+        conflict
+            .contains(&"-jnlpUrl cannot be used with -webSocket: remove one of the two".to_owned())
+    );
+}
+
+#[test]
+fn the_transport_gets_everything() {
+    let options = run("-webSocketHeader A=b").web_socket_options().unwrap();
+    assert_eq!(options.url.to_string(), "http://c/");
+    assert_eq!((options.node_name.as_str(), options.secret.expose()), ("n", SECRET));
+    assert_eq!(options.headers, [("A".to_owned(), "b".to_owned())]);
+    assert_eq!(options.version, REMOTING_VERSION);
+}
+
+#[test]
+fn odd_secrets_are_warned_about_and_impossible_ones_refused() {
+    let odd = run_with(&words("-url http://c -secret abc -name n -webSocket"), &[]);
+    assert!(odd.warnings[0].contains("does not look like a node's secret"), "{:?}", odd.warnings);
+    let bad = mistakes_with(
+        &["-url", "http://c", "-secret", "hunter 2", "-name", "n", "-webSocket"],
+        &[],
+    );
+    assert_eq!(bad.len(), 1);
+    assert!(!bad[0].contains("hunter"));
+}
+
+#[test]
+fn secrets_to_erase_are_found_even_in_wrong_configurations() {
+    let found = |arguments: &[&str], variables: &[(&str, &str)]| -> Vec<String> {
+        let outcome = outcome(arguments, variables);
+        assert!(outcome.result.is_err());
+        outcome.secrets.iter().map(|secret| secret.expose().to_owned()).collect()
+    };
+    assert_eq!(found(&["-secert", "zero", "--secret=one"], &[]), ["zero", "one"]);
+    assert_eq!(found(&["-bad", "-secret", "one", "-secret", "two"], &[]), ["one", "two"]);
+    assert_eq!(
+        found(&["only", "-url", "x"], &[("JENKINS_SECRET", "three")]),
+        ["three", "only", "three"]
+    );
+    let quoted = "-secret 'a'b\"c\"";
+    assert_eq!(found(&["-x"], &[("REMOTING_OPTS", quoted)]), ["abc", quoted]);
+}
+
+#[test]
+fn usage_names_every_option() {
+    let usage = usage();
+    for spec in OPTIONS {
+        for name in std::iter::once(&spec.name).chain(spec.aliases) {
+            assert!(usage.contains(name), "{name}");
+        }
+    }
+    assert!(usage.lines().all(|line| line.chars().count() <= 103), "{usage}");
+}
+
+proptest! {
+    #[test]
+    fn never_panics(
+        arguments in prop::collection::vec(
+            prop_oneof![
+                prop::sample::select(OPTIONS.iter().map(|spec| spec.name.to_owned()).collect::<Vec<_>>()),
+                "[-@a:/=\\[\\]. é]{0,12}",
+            ],
+            0..12,
+        ),
+        options in "[-a$'\" ]{0,24}",
+    ) {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let outcome = outcome(&arguments, &[("REMOTING_OPTS", &options)]);
+        if let Err(mistakes) = outcome.result {
+            prop_assert!(mistakes.iter().count() > 0);
+        }
+    }
+}
