@@ -1,0 +1,7 @@
+package hudson;
+
+/** The agent's kind of system. */
+public enum Platform {
+    WINDOWS,
+    UNIX
+}
