@@ -1,0 +1,17 @@
+//! Format, lints, licences and bans.
+
+use crate::context::{Context, Done, run as run_command};
+use crate::tools;
+
+pub fn run(context: &Context) -> Done {
+    tools::need(&tools::CC)?;
+    run_command(&mut context.cargo(["fmt", "--all", "--check"]))?;
+    let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    run_command(&mut context.cargo(clippy))?;
+    if tools::is_there("cargo-deny") {
+        return run_command(&mut context.cargo(["deny", "check", "licenses", "bans", "sources"]));
+    }
+    println!("cargo-deny is not installed, so licences and bans were not checked.");
+    println!("To check them: cargo install --locked cargo-deny");
+    Ok(())
+}

@@ -1,0 +1,68 @@
+//! The recipes of this repository: `cargo xtask RECIPE`. CI runs `cargo xtask test`.
+#![expect(clippy::print_stdout, reason = "a command line tool")]
+
+mod agent;
+mod bench;
+mod budget;
+mod context;
+mod demo;
+mod dist;
+mod elf;
+mod fuzz;
+mod lint;
+mod peer;
+mod reader;
+mod soak;
+mod test;
+mod tools;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use context::Context;
+
+/// The recipes of this repository.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    recipe: Recipe,
+}
+
+#[derive(Debug, Subcommand)]
+enum Recipe {
+    /// Runs everything that CI runs, with a time budget for each part
+    Test(test::Options),
+    /// Checks the format, clippy without warnings, licences and bans
+    Lint,
+    /// Connects an agent to the controller of JENKINS_URL, or to an embedded one that builds
+    Demo(demo::Options),
+    /// Measures streams and round trips; beside the official agent where AGENT_JAR names it
+    Bench(bench::Options),
+    /// Runs the long campaigns: pipes of 1 GiB, many property cases, fuzzing for hours
+    Soak(soak::Options),
+    /// Runs the fuzz targets
+    Fuzz(fuzz::Options),
+    /// Builds the static release binary into target/dist
+    Dist,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let done = Context::new().and_then(|context| match arguments.recipe {
+        Recipe::Test(options) => test::run(&context, &options),
+        Recipe::Lint => lint::run(&context),
+        Recipe::Demo(options) => demo::run(&context, &options),
+        Recipe::Bench(options) => bench::run(&context, &options),
+        Recipe::Soak(options) => soak::run(&context, &options),
+        Recipe::Fuzz(options) => fuzz::run(&context, &options),
+        Recipe::Dist => dist::run(&context),
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            println!("cargo xtask: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}

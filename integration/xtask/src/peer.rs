@@ -1,0 +1,45 @@
+//! The embedded controller of `integration/java-peer`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::context::{Context, Done, files, run};
+use crate::{agent, tools};
+
+/// The compiled controller.
+pub struct Peer {
+    classes: PathBuf,
+}
+
+impl Peer {
+    pub fn compiled(context: &Context) -> Done<Self> {
+        tools::need(&tools::JAVAC)?;
+        let sources = context.root.join("integration/java-peer/src");
+        let classes = context.fresh_dir("java-peer")?;
+        let mut javac = context.command("javac");
+        javac.args(["-nowarn", "--release", "17", "-d"]).arg(&classes);
+        run(javac.args(files(&sources, "java")?))?;
+        Ok(Self { classes })
+    }
+
+    /// The controller in one of its modes.
+    pub fn mode(&self, context: &Context, mode: &str) -> Command {
+        let mut java = context.command("java");
+        java.arg("-cp").arg(&self.classes).args(["pilotfish.peer.Main", mode]);
+        java
+    }
+}
+
+/// Has the peer judge the agent; the large streams are of this many MiB.
+pub fn conformance(context: &Context, agent: &Path, pipe_mib: u32) -> Done {
+    let mut peer = Peer::compiled(context)?.mode(context, "conformance");
+    peer.arg("--pipe-mib").arg(pipe_mib.to_string()).arg("--dump").arg(dump(context));
+    peer.arg("--agent-log").arg(context.target.join("java-peer-agent.log"));
+    agent::append_to(&mut peer, &[agent.as_os_str()]);
+    run(&mut peer)
+}
+
+/// Where the conformance run leaves every command that the agent sent.
+pub fn dump(context: &Context) -> PathBuf {
+    context.target.join("java-peer-commands.bin")
+}

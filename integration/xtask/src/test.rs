@@ -1,0 +1,52 @@
+//! Everything that CI runs.
+
+use clap::Args;
+
+use crate::budget::{self, Part};
+use crate::context::{Context, Done, run as run_command};
+use crate::{agent, dist, fuzz, lint, peer, reader, tools};
+
+/// Options of `cargo xtask test`.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// Only these parts
+    #[arg(value_name = "PART", value_parser = PARTS.map(|part| part.name))]
+    parts: Vec<String>,
+}
+
+/// The budgets are for two cores and empty caches; all of them stay below 60 minutes.
+const PARTS: [Part; 7] = [
+    Part { name: "lint", budget: 360, run: lint::run },
+    Part { name: "unit", budget: 900, run: unit },
+    Part { name: "replay", budget: 300, run: replay },
+    Part { name: "peer", budget: 300, run: conformance },
+    Part { name: "reader", budget: 120, run: reader::run_it },
+    Part { name: "fuzz", budget: 480, run: fuzz::short },
+    Part { name: "dist", budget: 420, run: dist::run },
+];
+
+pub fn run(context: &Context, options: &Options) -> Done {
+    let chosen = |part: &Part| {
+        options.parts.is_empty() || options.parts.iter().any(|name| name == part.name)
+    };
+    let parts: Vec<_> = PARTS.into_iter().filter(chosen).collect();
+    budget::run(context, &parts)
+}
+
+/// The tests of all crates, documentation included. Cargo prints a result line for each of them.
+fn unit(context: &Context) -> Done {
+    tools::need(&tools::CC)?;
+    tools::need(&tools::JAVAC)?;
+    run_command(&mut context.cargo(["test", "--workspace", "--no-fail-fast"]))
+}
+
+/// Every recording against the agent.
+fn replay(context: &Context) -> Done {
+    let agent = agent::debug(context)?;
+    let mut replay = context.cargo(["run", "--quiet", "--package", "pilotfish-replay", "--"]);
+    run_command(replay.arg("--agent").arg(agent))
+}
+
+fn conformance(context: &Context) -> Done {
+    peer::conformance(context, &agent::debug(context)?, 64)
+}

@@ -1,0 +1,80 @@
+//! Programs that the recipes need beside cargo: found, installed, or asked for.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use crate::context::{Done, run};
+
+/// A program, and the Debian packages that bring it.
+pub struct Tool {
+    program: &'static str,
+    packages: &'static [&'static str],
+    purpose: &'static str,
+}
+
+/// A JDK, version 17 or later.
+pub const JAVAC: Tool = Tool {
+    program: "javac",
+    packages: &["default-jdk-headless"],
+    purpose: "the embedded controller and the tests against the JDK",
+};
+/// A C compiler, which also links.
+pub const CC: Tool =
+    Tool { program: "cc", packages: &["gcc", "libc6-dev"], purpose: "ring's code, and linking" };
+/// A C++ compiler.
+pub const CXX: Tool =
+    Tool { program: "c++", packages: &["g++"], purpose: "libFuzzer, which the fuzz targets link" };
+/// Maven.
+pub const MVN: Tool = Tool {
+    program: "mvn",
+    packages: &["maven"],
+    purpose: "the library of others that reads what the agent sends",
+};
+
+/// Makes sure that a program is there. As root on Debian it is installed.
+pub fn need(tool: &Tool) -> Done {
+    if is_there(tool.program) {
+        return Ok(());
+    }
+    let packages = tool.packages.join(" ");
+    let install = format!("apt-get install -y --no-install-recommends {packages}");
+    if !Path::new("/etc/debian_version").exists() || !is_root() {
+        let Tool { program, purpose, .. } = tool;
+        return Err(format!(
+            "{program} is missing; it is needed for {purpose}. Install it and try again (Debian: {install})"
+        ));
+    }
+    println!("{} is missing: {install}", tool.program);
+    let apt = |arguments: &[&str]| {
+        let mut command = Command::new("apt-get");
+        run(command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive"))
+    };
+    apt(&["update", "-qq"])?;
+    apt(&[&["install", "-y", "-qq", "--no-install-recommends"], tool.packages].concat())?;
+    if is_there(tool.program) {
+        return Ok(());
+    }
+    Err(format!("{} is still missing after: {install}", tool.program))
+}
+
+/// Whether a program is on the path.
+pub fn is_there(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
+}
+
+fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_found_on_the_path() {
+        assert!(is_there("sh"));
+        assert!(!is_there("no-such-program-anywhere"));
+    }
+}
