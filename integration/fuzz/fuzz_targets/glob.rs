@@ -31,7 +31,8 @@ fuzz_target!(|bytes: &[u8]| {
         let exactly = pattern.matches(path, true);
         assert!(!exactly || pattern.matches(path, false), "ignoring case must match no less");
     }
-    let scanner = DirectoryScanner::new(Some(includes), excludes, bytes.len() % 2 == 0, true, false);
+    let scanner =
+        DirectoryScanner::new(Some(includes), excludes, bytes.len() % 2 == 0, true, false);
     let found = scanner.scan(&TREE, &Cancel::new()).expect("the tree can be listed");
     assert!(found.files.len() <= 6, "{found:?}");
     assert!(found.files.iter().all(|file| TREE.join(file).is_file()), "{found:?}");
