@@ -5,7 +5,7 @@
 //! channel until it ends, start over.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jenkins_remoting::channel::{Channel, ChannelOptions, End};
 use jenkins_remoting::transport::{
@@ -19,6 +19,9 @@ use crate::exit::Exit;
 
 /// How long the goodbye to a controller may take when the agent is told to stop.
 const GOODBYE: Duration = Duration::from_secs(3);
+
+/// The agent connects no more often than this.
+const SHORTEST_ROUND: Duration = Duration::from_secs(1);
 
 /// A line as the Java agent's console listener prints it.
 macro_rules! status {
@@ -88,6 +91,7 @@ impl Engine {
                 Ok(()) => self.until_connected().await,
                 Err(failed) => Err(failed),
             };
+            let began = Instant::now();
             let ended = match connected {
                 Ok((source, sink)) => self.serve_channel(source, sink).await,
                 Err(failed) => Err(failed),
@@ -109,6 +113,14 @@ impl Engine {
             }
             status!("Performing onReconnect operation.");
             status!("onReconnect operation completed.");
+            // A controller that takes the agent and drops it at once is not to be flooded.
+            tokio::select! {
+                () = tokio::time::sleep(SHORTEST_ROUND.saturating_sub(began.elapsed())) => {}
+                () = self.stop.wait() => {
+                    status!("Terminated");
+                    return Exit::Success;
+                }
+            }
         }
     }
 
@@ -168,7 +180,11 @@ impl Engine {
                         );
                     }
                     if let Some(tls) = &handshake.route.tls {
-                        tracing::info!("{} with {}", tls.version, tls.trust);
+                        tracing::info!(
+                            "{} with {}",
+                            tls.version.replace("TLSv1_", "TLS 1."),
+                            tls.trust
+                        );
                     }
                     self.remember(handshake.cookie);
                     return Ok((source, sink));

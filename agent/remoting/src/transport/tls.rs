@@ -64,16 +64,26 @@ pub enum TrustReport {
 
 impl fmt::Display for TrustReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::System { certificates } => write!(f, "{certificates} system root certificates"),
+        let noun = |count: usize, what: &str| {
+            format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+        };
+        match *self {
+            Self::System { certificates } => {
+                f.write_str(&noun(certificates, "system root certificate"))
+            }
             Self::Named { certificates } => {
-                write!(f, "{certificates} certificates from SSL_CERT_FILE or SSL_CERT_DIR")
+                write!(
+                    f,
+                    "{} from SSL_CERT_FILE or SSL_CERT_DIR",
+                    noun(certificates, "certificate")
+                )
             }
             Self::BuiltIn { certificates } => {
-                write!(f, "{certificates} built-in Mozilla root certificates (the system has none)")
+                let roots = noun(certificates, "built-in Mozilla root certificate");
+                write!(f, "{roots} (the system has none)")
             }
             Self::Only { certificates } => {
-                write!(f, "only the {certificates} certificates given with -cert")
+                write!(f, "only the {} given with -cert", noun(certificates, "certificate"))
             }
             Self::NoCheck => f.write_str("any certificate: checks are switched off"),
         }
