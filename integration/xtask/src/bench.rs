@@ -1,44 +1,29 @@
-//! Streams and round trips through the embedded controller, in one run with the official agent
-//! where there is one.
+//! The benchmarks: the release agent, measured by `pilotfish-benches`.
 
-use std::ffi::OsStr;
+use std::ffi::OsString;
 
 use clap::Args;
 
 use crate::agent;
 use crate::context::{Context, Done, run as run_command};
-use crate::peer::Peer;
 
 /// Options of `cargo xtask bench`.
 #[derive(Debug, Args)]
 pub struct Options {
-    /// Size of each stream in MiB
-    #[arg(long, default_value_t = 1024)]
-    mib: u32,
-    /// Calls for each figure
-    #[arg(long, default_value_t = 5000)]
-    round_trips: u32,
+    /// A quick look of a minute or two
+    #[arg(long)]
+    short: bool,
+    /// Figures to measure, and after `--` any option of `pilotfish-benches` (`-- --help` lists them)
+    arguments: Vec<OsString>,
 }
 
 pub fn run(context: &Context, options: &Options) -> Done {
     let agent = agent::release(context)?;
-    let peer = Peer::compiled(context)?;
-    let measure = |what: &str, program: &[&OsStr]| {
-        println!("{what}:");
-        let mut throughput = peer.mode(context, "throughput");
-        throughput.arg("--mib").arg(options.mib.to_string());
-        throughput.arg("--round-trips").arg(options.round_trips.to_string());
-        let log = context.target.join("bench-agent.log");
-        throughput.arg("--agent-log").arg(log);
-        agent::append_to(&mut throughput, program);
-        run_command(&mut throughput)
-    };
-    measure("pilotfish-agent", &[agent.as_os_str()])?;
-    match std::env::var_os("AGENT_JAR") {
-        Some(jar) => measure("agent.jar", &["java".as_ref(), "-jar".as_ref(), jar.as_os_str()]),
-        None => {
-            println!("AGENT_JAR is not set, so there is nothing to compare with.");
-            Ok(())
-        }
+    let benches = ["run", "--quiet", "--release", "--package", "pilotfish-benches", "--"];
+    let mut benches = context.cargo(benches);
+    benches.arg("--agent").arg(agent);
+    if options.short {
+        benches.arg("--short");
     }
+    run_command(benches.args(&options.arguments))
 }

@@ -37,7 +37,7 @@ enum Recipe {
     Lint,
     /// Connects an agent to the controller of JENKINS_URL, or to an embedded one that builds
     Demo(demo::Options),
-    /// Measures streams and round trips; beside the official agent where AGENT_JAR names it
+    /// Measures start, memory, streams and round trips; beside the official agent of AGENT_JAR
     Bench(bench::Options),
     /// Runs the long campaigns: pipes of 1 GiB, many property cases, fuzzing for hours
     Soak(soak::Options),

@@ -2,15 +2,17 @@
 
 use std::path::Path;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use java_object_stream::{Datum, Object, jdk};
-use jenkins_remoting::channel::Throwable;
+use jenkins_remoting::channel::{Reply, Throwable};
 
 use super::super::answer::text;
-use super::super::{Entry, FileCall, Job, Run};
-use crate::files::{attributes, links};
+use super::super::{Entry, FileCall, Job, Run, blocking};
+use crate::files::{Cancel, attributes, links};
 
 pub(in super::super) const ENTRIES: &[Entry] = &[
-    Entry { class: "hudson.FilePath$Exists", run: Run::File(exists) },
+    Entry { class: "hudson.FilePath$Exists", run: Run::FileAsync(exists) },
     Entry { class: "hudson.FilePath$IsDirectory", run: Run::File(is_directory) },
     Entry { class: "hudson.FilePath$Length", run: Run::File(length) },
     Entry { class: "hudson.FilePath$LastModified", run: Run::File(last_modified) },
@@ -40,8 +42,18 @@ fn bytes(bytes: u64) -> Datum {
     jdk::long(i64::try_from(bytes).unwrap_or(i64::MAX))
 }
 
-fn exists(file: &FileCall<'_>) -> Result<Job, Throwable> {
-    ask(file, |path| jdk::boolean(attributes::exists(path)))
+/// Controllers ask this more often than anything else, and mostly for files whose answer is in memory:
+/// then a switch to another thread and back would take longer than all the rest.
+fn exists<'a>(file: &'a FileCall<'a>) -> BoxFuture<'a, Reply> {
+    async move {
+        if let Some(exists) = attributes::exists_from_memory(&file.path) {
+            return Reply::value(jdk::boolean(exists));
+        }
+        let path = file.path.clone();
+        let look = move |_: &Cancel| Ok(jdk::boolean(attributes::exists(&path)));
+        blocking(file.call, Box::new(look)).await.into()
+    }
+    .boxed()
 }
 
 fn is_directory(file: &FileCall<'_>) -> Result<Job, Throwable> {

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Write;
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use java_object_stream::Datum;
@@ -125,26 +126,48 @@ fn write_pipe<'a>(file: &'a FileCall<'a>) -> BoxFuture<'a, Reply> {
 /// Writes a stream to a file. Each chunk is acknowledged once it is written, so a request that the
 /// controller sends after it finds it there.
 async fn receive(mut reader: PipeReader, mut file: File) {
-    loop {
-        match reader.next().await {
-            Ok(Some(chunk)) => {
-                let written =
-                    tokio::task::spawn_blocking(move || file.write_all(&chunk).map(|()| file));
-                match written.await {
-                    Ok(Ok(same)) => file = same,
-                    Ok(Err(error)) => {
-                        // Dropping the reader tells the controller's writer.
-                        tracing::warn!(%error, "a file that the controller writes cannot be written");
-                        return;
-                    }
-                    Err(_) => return,
+    let mut next = reader.next().await;
+    let end = loop {
+        let chunk = match next {
+            Ok(Some(chunk)) => chunk,
+            Ok(None) => return,
+            Err(error) => break error,
+        };
+        let written = tokio::task::spawn_blocking(move || write_waiting(reader, file, chunk)).await;
+        next = match written {
+            Ok(Ok((same_reader, same_file, arrived))) => {
+                (reader, file) = (same_reader, same_file);
+                match arrived {
+                    Some(arrived) => arrived,
+                    None => reader.next().await,
                 }
             }
-            Ok(None) => return,
-            Err(error) => {
-                tracing::debug!(%error, "the controller did not finish a file that it was writing");
+            Ok(Err(error)) => {
+                // Dropping the reader tells the controller's writer.
+                tracing::warn!(%error, "a file that the controller writes cannot be written");
                 return;
             }
+            Err(_) => return,
+        };
+    };
+    tracing::debug!(error = %end, "the controller did not finish a file that it was writing");
+}
+
+type Arrived = Result<Option<Bytes>, StreamError>;
+
+/// Writes a chunk, and those that wait behind it: controllers cut what they write into 8 KiB, for each of
+/// which a switch to this thread and back would take longer than writing it. Returns how the stream ended
+/// if it has.
+fn write_waiting(
+    mut reader: PipeReader,
+    mut file: File,
+    mut chunk: Bytes,
+) -> std::io::Result<(PipeReader, File, Option<Arrived>)> {
+    loop {
+        file.write_all(&chunk)?;
+        match reader.next().now_or_never() {
+            Some(Ok(Some(next))) => chunk = next,
+            ended => return Ok((reader, file, ended)),
         }
     }
 }
