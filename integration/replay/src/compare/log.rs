@@ -35,7 +35,7 @@ fn text(
     let expected = context.mapping.text(expected);
     let (left, right): (Vec<&str>, Vec<&str>) =
         (expected.split('\n').collect(), actual.split('\n').collect());
-    let left = tolerances::in_trace_order(&left, &right, script);
+    let right = tolerances::in_trace_order(&left, &right, script);
     let mut found = Vec::new();
     for at in 0..left.len().max(right.len()) {
         let (wanted, got) = (left.get(at), right.get(at));
