@@ -74,7 +74,14 @@ pub enum Comparator {
 pub struct Started {
     /// Its connection.
     pub link: Link,
-    _child: tokio::process::Child,
+    child: tokio::process::Child,
+}
+
+impl Started {
+    /// Its process id.
+    pub fn pid(&self) -> Result<u32, Failed> {
+        self.child.id().ok_or_else(|| Failed::Agent("the comparator has ended".to_owned()))
+    }
 }
 
 /// Starts this program as a comparator; `rest` are its arguments after the address.
@@ -82,7 +89,7 @@ pub async fn start(door: &mut Door, name: &str, rest: &[&str]) -> Result<Started
     let mut command = tokio::process::Command::new(std::env::current_exe()?);
     command.arg(name).arg(door.address()).args(rest).stdin(Stdio::null()).kill_on_drop(true);
     let child = command.spawn()?;
-    Ok(Started { link: door.next().await?, _child: child })
+    Ok(Started { link: door.next().await?, child })
 }
 
 /// The main function of a comparator.

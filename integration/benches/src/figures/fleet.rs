@@ -89,8 +89,8 @@ async fn greet(sessions: Vec<Session>, greeting: &Greeting) -> Result<Vec<Sessio
 pub async fn idle(setup: &Setup, report: &mut Report) -> Result<(), Failed> {
     let wanted: usize = if setup.short { 50 } else { 1000 };
     allow_files(wanted as u64 * 3 + 200)?;
-    // Half of what is there stays for everyone else.
-    let fitting = usize::try_from(host::available_memory() / 2 / ROOM).unwrap_or(0);
+    // A quarter of what is there stays for everyone else.
+    let fitting = usize::try_from(host::available_memory() / 4 * 3 / ROOM).unwrap_or(0);
     let count = wanted.min(fitting);
     if count < wanted {
         println!("  memory is short: {count} agents instead of {wanted}");
