@@ -39,4 +39,4 @@ pub enum Compression {
 }
 
 /// Size in bytes of the buffers that file contents go through.
-const BUFFER: usize = 128 * 1024;
+pub(crate) const BUFFER: usize = 128 * 1024;

@@ -2,7 +2,7 @@
 //! first.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use java_object_stream::{Class, Datum, Field, Node, Object, jdk};
@@ -10,8 +10,8 @@ use jenkins_remoting::channel::Throwable;
 
 use super::super::{Connection, Entry, FileCall, Job, Run};
 use super::{exit_status, transcode, transcoding};
-use crate::files::FileError;
 use crate::files::attributes::mkdirs;
+use crate::files::{BUFFER, FileError};
 
 pub(in super::super) const ENTRIES: &[Entry] = &[
     Entry {
@@ -112,7 +112,9 @@ fn copy_from(path: &Path, offset: u64, out: &mut impl Write) -> Result<(), FileE
         return Err(FileError::io("large reads not yet implemented"));
     }
     file.seek(SeekFrom::Start(offset)).map_err(|error| FileError::at(error, path))?;
-    let copied = std::io::copy(&mut file.take(wanted), out).map_err(FileError::stream)?;
+    // `copy` hands the buffer of a `BufReader` on as it is; its own would be of 8 KiB.
+    let mut file = BufReader::with_capacity(BUFFER, file.take(wanted));
+    let copied = std::io::copy(&mut file, out).map_err(FileError::stream)?;
     if copied < wanted {
         return Err(FileError::io(format!("{} was cut short while it was read", path.display())));
     }
