@@ -51,7 +51,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = Context::new().and_then(|context| match arguments.recipe {
         Recipe::Test(options) => test::run(&context, &options),
-        Recipe::Lint => lint::run(&context),
+        Recipe::Lint => lint::all(&context),
         Recipe::Demo(options) => demo::run(&context, &options),
         Recipe::Bench(options) => bench::run(&context, &options),
         Recipe::Soak(options) => soak::run(&context, &options),

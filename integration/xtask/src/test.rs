@@ -15,7 +15,7 @@ pub struct Options {
 }
 
 /// The budgets are for two cores and empty caches; all of them stay below 60 minutes.
-const PARTS: [Part; 7] = [
+const PARTS: [Part; 8] = [
     Part { name: "lint", budget: 360, run: lint::run },
     Part { name: "unit", budget: 900, run: unit },
     Part { name: "replay", budget: 300, run: replay },
@@ -23,6 +23,7 @@ const PARTS: [Part; 7] = [
     Part { name: "reader", budget: 120, run: reader::run_it },
     Part { name: "fuzz", budget: 480, run: fuzz::short },
     Part { name: "dist", budget: 420, run: dist::run },
+    Part { name: "licences", budget: 30, run: lint::licences },
 ];
 
 pub fn run(context: &Context, options: &Options) -> Done {
