@@ -9,7 +9,8 @@
 //! callable means is up to the [`channel::Service`] that the channel is started with.
 //!
 //! Data flows one way: transport → framing → channel → service. A service never sees a socket, and a
-//! transport never sees a Java class.
+//! transport never sees a Java class. What a service does not know may be passed on, byte for byte, to a
+//! process that does ([`relay`]).
 //!
 //! An agent that knows one callable, over whatever transport it was given (see
 //! [`transport::connect`] for the one to a controller):
@@ -56,11 +57,14 @@ pub mod channel;
 mod class;
 pub mod command;
 pub mod framing;
+mod jar;
 mod loader;
 mod reference;
+pub mod relay;
 pub mod transport;
 
 pub use class::WITHOUT_DEFAULT_FIELDS;
+pub use jar::{JarChecksum, JarError};
 pub use loader::{Loader, LoaderTags, Loaders};
 pub use reference::{
     InputReference, ProxyReference, input_datum, input_of, output_datum, output_of, pipe_of,

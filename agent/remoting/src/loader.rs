@@ -1,7 +1,7 @@
 //! Class loaders in user streams (`hudson.remoting.MultiClassLoaderSerializer`): a tag in the
 //! annotation of every class descriptor says which loader the class belongs to.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use java_object_stream::{Annotate, Content, Graph, Node, ObjectId, Stored};
 
@@ -87,6 +87,17 @@ impl Loaders {
             Loader::Writer(oid) => Some(*oid),
             Loader::Boot | Loader::Reader(_) => None,
         }
+    }
+}
+
+impl Loaders {
+    /// The writer's loaders, each once: a stream gives the reader one reference of each.
+    pub(crate) fn of_writer(&self) -> BTreeSet<i32> {
+        let oids = self.by_class.values().filter_map(|loader| match loader {
+            Loader::Writer(oid) => Some(*oid),
+            Loader::Boot | Loader::Reader(_) => None,
+        });
+        oids.collect()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Calls from this side to the peer.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
@@ -9,6 +10,7 @@ use thiserror::Error;
 use super::{Channel, Closed, Inner, IoScope};
 use crate::class;
 use crate::command::{Outcome, Outgoing, PlainValue};
+use crate::jar::JarChecksum;
 use crate::loader::LoaderTags;
 use crate::reference::ProxyReference;
 
@@ -106,6 +108,52 @@ impl Channel {
                 Err(CallError::Failed(message))
             }
             _ => Err(CallError::Failed("an answer that is no class file".to_owned())),
+        }
+    }
+
+    /// The oid of the peer's first class loader, which knows the classes of its core and of the remoting
+    /// library; `None` before the peer's first request.
+    #[must_use]
+    pub fn core_loader(&self) -> Option<i32> {
+        Some(self.inner.core_loader.load(Ordering::Acquire)).filter(|oid| *oid != 0)
+    }
+
+    /// [`Channel::core_loader`] once the peer has sent a request; nothing when the channel ends first.
+    pub async fn until_core_loader(&self) -> Option<i32> {
+        loop {
+            // Registered before the check, so that a request in between is not missed.
+            let notified = self.inner.core_loader_known.notified();
+            tokio::pin!(notified);
+            notified.as_mut().enable();
+            if let Some(oid) = self.core_loader() {
+                return Some(oid);
+            }
+            tokio::select! {
+                () = notified => {}
+                _ = self.ended() => return self.core_loader(),
+            }
+        }
+    }
+
+    /// The class files that the peer's loader `oid` gives for a class, by name, with their jars
+    /// (`RemoteClassLoader$IClassLoader.fetch3`).
+    ///
+    /// # Errors
+    /// When the loader does not know the class, or the channel ends.
+    pub(crate) async fn fetch_classes(
+        &self,
+        oid: i32,
+        class: &str,
+    ) -> Result<BTreeMap<String, Option<JarChecksum>>, CallError> {
+        let id = self.inner.next_id();
+        let argument = class.to_owned();
+        let request = Outgoing::SystemCall { id, oid, method: "fetch3", argument };
+        match self.inner.request(id, request).await? {
+            Outcome::Plain(Some(PlainValue::Classes(classes))) => Ok(classes),
+            Outcome::Failed { message } | Outcome::Thrown { message } => {
+                Err(CallError::Failed(message))
+            }
+            _ => Err(CallError::Failed("an answer that holds no class files".to_owned())),
         }
     }
 

@@ -9,16 +9,20 @@ use super::export::Export;
 use super::sink::{Arrival, Taken};
 use super::{End, Inner, StreamError, Throwable};
 use crate::command::{Command, DecodeError, Outcome, Outgoing};
+use crate::relay::Rest;
 
 impl Inner {
     pub(crate) fn dispatch(self: &Arc<Self>, bytes: &Bytes) {
         let command = match Command::decode(bytes) {
             Ok(command) => command,
-            Err(error) => return self.unreadable(bytes.len(), &error),
+            Err(error) => return self.unreadable(bytes, &error),
         };
+        if self.to_child(&command, bytes) == Rest::Done {
+            return;
+        }
         match command {
             Command::UserRequest { id, last_io, loader, payload, .. } => {
-                self.start_user_request(id, last_io, loader, payload);
+                self.start_user_request(id, last_io, loader, payload, bytes.clone());
             }
             Command::RpcRequest { id, oid, .. } => self.refuse(id, self.invalid_oid(oid)),
             Command::ReadRequest { id, last_io, oid, len } => match self.exports.get(oid) {
@@ -70,8 +74,13 @@ impl Inner {
 
     /// A command is framed by itself, so the commands after one that is damaged are not affected. A
     /// request whose id can be read is answered: somebody waits for it.
-    fn unreadable(&self, bytes: usize, error: &DecodeError) {
+    fn unreadable(self: &Arc<Self>, command: &Bytes, error: &DecodeError) {
+        let bytes = command.len();
         tracing::warn!(%error, bytes, "the controller sent a command that cannot be read");
+        let id = if let DecodeError::Request { id, .. } = error { Some(*id) } else { None };
+        if self.unreadable_to_child(id, command) == Rest::Done {
+            return;
+        }
         if let DecodeError::Request { id, .. } = error {
             self.refuse(*id, Throwable::io(format!("the agent received {error}")));
         }
@@ -94,7 +103,7 @@ impl Inner {
         }
         let inner = Arc::clone(self);
         self.runtime.spawn(async move {
-            inner.order.wait(last_io).await;
+            inner.until_complete(last_io).await;
             if let Some(caller) = inner.calls.take(id) {
                 let _ = caller.send(outcome);
             }

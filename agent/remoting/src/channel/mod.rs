@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 pub use call::{CallError, RemoteProxy};
 pub use cancel::Cancellation;
@@ -42,7 +42,11 @@ pub use pipe::{BlockingPipeReader, PipeReader};
 pub use reply::{Reply, Throwable};
 pub use serve::{Call, Service};
 
+pub(crate) use running::MAX_RUNNING_REQUESTS;
+pub(crate) use sink::Taken;
+
 use crate::command::{Encoder, Outgoing};
+use crate::relay::{Relay, RelayOptions};
 use crate::transport::{CommandSink, CommandSource};
 use export::Exports;
 use order::IoOrder;
@@ -73,7 +77,7 @@ pub struct ChannelOptions {
 /// A handle of a running channel; clones share it.
 #[derive(Clone)]
 pub struct Channel {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 /// How a channel ended.
@@ -100,16 +104,16 @@ pub struct Traffic {
     pub bytes_out: u64,
 }
 
-struct Inner {
+pub(crate) struct Inner {
     service: Arc<dyn Service>,
     without_default_fields: Vec<&'static str>,
     encoder: Encoder,
-    queue: SendQueue,
-    runtime: Handle,
+    pub(crate) queue: SendQueue,
+    pub(crate) runtime: Handle,
     exports: Exports,
     calls: PendingCalls,
     windows: Windows,
-    order: IoOrder,
+    pub(crate) order: IoOrder,
     running: Running,
     /// Held while an I/O is numbered and queued, so that ioIds go out in ascending order: a response
     /// names the highest one of its request, and by that means all of them.
@@ -117,10 +121,13 @@ struct Inner {
     next_id: AtomicI32,
     /// The oid of the peer's first class loader, which sees the remoting classes; 0 until known.
     core_loader: AtomicI32,
-    end: watch::Sender<Option<End>>,
+    core_loader_known: Notify,
+    pub(crate) end: watch::Sender<Option<End>>,
     /// Whether the writer is done with the transport.
     written: watch::Sender<bool>,
     traffic: TrafficCounters,
+    /// Where what this side does not know goes; nothing without a fallback.
+    pub(crate) relay: Option<Relay>,
 }
 
 #[derive(Default)]
@@ -147,6 +154,35 @@ impl Channel {
         sink: impl CommandSink + 'static,
         options: ChannelOptions,
     ) -> Result<Self, java_object_stream::EncodeError> {
+        Self::launch(source, sink, options, None)
+    }
+
+    /// Starts a channel that passes on what its service answers with
+    /// [`Reply::relayed`], what it cannot read, and what follows from either. Must be called within a
+    /// tokio runtime.
+    ///
+    /// # Errors
+    /// Never in practice: when the library's own command forms cannot be encoded.
+    pub fn start_with_fallback(
+        source: impl CommandSource + 'static,
+        sink: impl CommandSink + 'static,
+        options: ChannelOptions,
+        relay: RelayOptions,
+    ) -> Result<Self, java_object_stream::EncodeError> {
+        let eager = relay.eager;
+        let channel = Self::launch(source, sink, options, Some(Relay::new(relay)?))?;
+        if eager {
+            channel.inner.start_child();
+        }
+        Ok(channel)
+    }
+
+    fn launch(
+        source: impl CommandSource + 'static,
+        sink: impl CommandSink + 'static,
+        options: ChannelOptions,
+        relay: Option<Relay>,
+    ) -> Result<Self, java_object_stream::EncodeError> {
         let mut without_default_fields = crate::class::WITHOUT_DEFAULT_FIELDS.to_vec();
         without_default_fields.extend(options.without_default_fields);
         let inner = Arc::new(Inner {
@@ -163,9 +199,11 @@ impl Channel {
             next_io: Mutex::new(NATIVE_BASE),
             next_id: AtomicI32::new(NATIVE_BASE),
             core_loader: AtomicI32::new(0),
+            core_loader_known: Notify::new(),
             end: watch::Sender::new(None),
             written: watch::Sender::new(false),
             traffic: TrafficCounters::default(),
+            relay,
         });
         tokio::spawn(tasks::read(Arc::clone(&inner), source));
         tokio::spawn(tasks::write(Arc::clone(&inner), sink));
@@ -232,7 +270,7 @@ impl Inner {
 
     /// Queues a command at once, however much waits already. For the reader task, and for destructors,
     /// which cannot wait.
-    fn post(&self, command: Outgoing) {
+    pub(crate) fn post(&self, command: Outgoing) {
         if let Ok(command) = self.encode(command) {
             // A channel that has ended has told everyone.
             let _ = self.queue.post(command);
@@ -241,7 +279,7 @@ impl Inner {
 
     /// Numbers an I/O of this side and queues it, with `room` or at once. Who waits for `scope` waits
     /// for it.
-    fn send_io(
+    pub(crate) fn send_io(
         &self,
         room: Option<Reserved<'_>>,
         scope: Option<&IoScope>,
@@ -261,11 +299,23 @@ impl Inner {
         Ok(())
     }
 
-    fn encode(&self, command: Outgoing) -> Result<Bytes, Closed> {
+    pub(crate) fn encode(&self, command: Outgoing) -> Result<Bytes, Closed> {
         self.encoder.encode(command).map_err(|error| {
             tracing::error!(%error, "a command cannot be encoded; this is a bug");
             Closed
         })
+    }
+
+    /// Waits until nothing of the peer's I/O up to `last` is outstanding, with whom ever it is.
+    pub(crate) async fn until_complete(&self, last: i32) {
+        if self.order.is_complete(last) {
+            return;
+        }
+        if let Some(relay) = &self.relay {
+            // What is with the child may be complete without this side having been told.
+            relay.want_io();
+        }
+        self.order.wait(last).await;
     }
 
     fn next_id(&self) -> i32 {
@@ -294,6 +344,6 @@ impl Inner {
 }
 
 /// A panic while a lock was held leaves these small tables usable, so poison is of no interest.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -7,8 +7,15 @@ use crate::class;
 /// The answer to a call.
 #[derive(Debug)]
 pub struct Reply {
-    pub(crate) result: Result<Datum, Throwable>,
+    pub(crate) answer: Answer,
     pub(crate) loader: Option<i32>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Here(Result<Datum, Throwable>),
+    /// By the child. The class is what the request is counted as, if it is not the callable's own.
+    Relayed(Option<String>),
 }
 
 /// A Java exception to send.
@@ -17,25 +24,51 @@ pub struct Throwable {
     object: Object,
     /// What `Throwable.toString()` gives at the peer.
     summary: String,
+    /// Whether code of the peer's own classes would know what to do.
+    beyond: bool,
 }
 
 impl Reply {
     /// A value.
     #[must_use]
     pub fn value(value: impl Into<Datum>) -> Self {
-        Self { result: Ok(value.into()), loader: None }
+        Ok::<_, Throwable>(value).into()
     }
 
     /// Null, as `Void` callables return.
     #[must_use]
     pub fn null() -> Self {
-        Self { result: Ok(Datum::Null), loader: None }
+        Self::value(Datum::Null)
     }
 
     /// An exception.
     #[must_use]
     pub fn throw(throwable: Throwable) -> Self {
-        Self { result: Err(throwable), loader: None }
+        Err::<Datum, _>(throwable).into()
+    }
+
+    /// Not from here: the child of the channel's [`Fallback`](crate::relay::Fallback) is to answer. It
+    /// gets the request as it came, so nothing of it, no stream and no proxy, may have been taken
+    /// over. On a channel without a fallback the request fails.
+    #[must_use]
+    pub fn relayed() -> Self {
+        Self { answer: Answer::Relayed(None), loader: None }
+    }
+
+    /// Whether it is [`Reply::relayed`].
+    #[must_use]
+    pub fn is_relayed(&self) -> bool {
+        matches!(self.answer, Answer::Relayed(_))
+    }
+
+    /// With the class that a relayed request is counted as and reported with, where the callable is a
+    /// mere wrapper of another.
+    #[must_use]
+    pub fn of_class(mut self, class: impl Into<String>) -> Self {
+        if let Answer::Relayed(name) = &mut self.answer {
+            *name = Some(class.into());
+        }
+        self
     }
 
     /// With classes of the peer's loader `oid` instead of the loader of the callable.
@@ -48,13 +81,16 @@ impl Reply {
     /// The exception, if it is one.
     #[must_use]
     pub fn throwable(&self) -> Option<&Throwable> {
-        self.result.as_ref().err()
+        match &self.answer {
+            Answer::Here(result) => result.as_ref().err(),
+            Answer::Relayed(_) => None,
+        }
     }
 }
 
 impl<T: Into<Datum>> From<Result<T, Throwable>> for Reply {
     fn from(result: Result<T, Throwable>) -> Self {
-        Self { result: result.map(Into::into), loader: None }
+        Self { answer: Answer::Here(result.map(Into::into)), loader: None }
     }
 }
 
@@ -64,7 +100,7 @@ impl Throwable {
     pub fn new(class: &'static Class, message: impl Into<String>) -> Self {
         let message = message.into();
         let summary = format!("{}: {message}", class.name());
-        Self { object: jdk::throwable(class, message), summary }
+        Self { object: jdk::throwable(class, message), summary, beyond: false }
     }
 
     /// A `java.io.IOException`.
@@ -90,13 +126,26 @@ impl Throwable {
             summary.push_str(&format!(": {reason}"));
         }
         let object = jdk::throwable(class, reason).with("file", file).with("other", other);
-        Self { object, summary }
+        Self { object, summary, beyond: false }
     }
 
     /// `java.lang.InterruptedException`, as a cancelled request gives.
     #[must_use]
     pub fn interrupted() -> Self {
         Self::new(&jdk::INTERRUPTED, "the request was cancelled")
+    }
+
+    /// Marks what is a limit of this side and no failure: the class that the request names would do it.
+    #[must_use]
+    pub fn beyond_this_side(mut self) -> Self {
+        self.beyond = true;
+        self
+    }
+
+    /// Whether it is marked as a limit of this side, as every field that cannot be read is.
+    #[must_use]
+    pub fn is_beyond_this_side(&self) -> bool {
+        self.beyond
     }
 
     /// With a cause.
@@ -126,5 +175,6 @@ impl Throwable {
 impl From<AccessError> for Throwable {
     fn from(error: AccessError) -> Self {
         Self::io(format!("the agent cannot read the fields of this request: {error}"))
+            .beyond_this_side()
     }
 }

@@ -78,8 +78,8 @@ impl Drop for Registration {
 }
 
 impl Inner {
-    /// Runs a request once the I/O that it names is complete, and sends the response that comes of it;
-    /// `failure` makes one where none comes. Too many requests at once are refused.
+    /// Runs a request once the I/O that it names is complete, and sends the response that comes of it, if
+    /// it is for this side to send; `failure` makes one where the run itself fails. Too many requests at once are refused.
     pub(crate) fn start_request<F>(
         self: &Arc<Self>,
         id: i32,
@@ -87,7 +87,7 @@ impl Inner {
         run: impl FnOnce(Cancellation) -> F + Send + 'static,
         failure: impl Fn(Throwable) -> Outgoing + Send + 'static,
     ) where
-        F: Future<Output = Outgoing> + Send,
+        F: Future<Output = Option<Outgoing>> + Send,
     {
         if self.running.len() >= MAX_RUNNING_REQUESTS {
             return self.post(failure(Throwable::io(format!(
@@ -100,23 +100,25 @@ impl Inner {
             let cancellation = &registration.cancellation;
             if !inner.order.is_complete(last_io) {
                 tokio::select! {
-                    () = inner.order.wait(last_io) => {}
+                    () = inner.until_complete(last_io) => {}
                     () = cancellation.cancelled() => {}
                 }
             }
             let response = if cancellation.is_cancelled() {
-                failure(Throwable::interrupted())
+                Some(failure(Throwable::interrupted()))
             } else {
                 let ran = AssertUnwindSafe(run(cancellation.clone())).catch_unwind().await;
                 ran.unwrap_or_else(|_| {
                     tracing::error!(id, "a request made the agent panic; this is a bug");
-                    failure(Throwable::io(
+                    Some(failure(Throwable::io(
                         "the agent failed to run this request because of a bug of its own",
-                    ))
+                    )))
                 })
             };
-            // Fails when the channel has ended: then nobody waits.
-            let _ = inner.send(response).await;
+            if let Some(response) = response {
+                // Fails when the channel has ended: then nobody waits.
+                let _ = inner.send(response).await;
+            }
         });
     }
 }

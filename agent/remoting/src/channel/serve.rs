@@ -8,12 +8,18 @@ use futures_util::future::BoxFuture;
 use java_object_stream::{
     AccessError, Datum, EncodeError, Graph, Limits, Node, Object, ReadOptions, encode,
 };
+use tokio::sync::oneshot;
 
 use super::export::{Export, Source};
+use super::reply::Answer;
 use super::{Cancellation, Channel, Inner, Invocation, IoScope, RemoteOutput, Reply, Throwable};
 use crate::class;
 use crate::command::Outgoing;
 use crate::loader::{LoaderTags, Loaders};
+use crate::relay::{
+    Brought, Handover, Relay, SetUpRequest, Target, Unanswered, Waiter, brought_by, going_home,
+    loaders_in,
+};
 
 /// Runs callables.
 pub trait Service: Send + Sync + 'static {
@@ -27,10 +33,38 @@ pub trait Service: Send + Sync + 'static {
 pub struct Call {
     channel: Channel,
     id: i32,
+    raw: Bytes,
     payload: Bytes,
     cancellation: Cancellation,
     scope: IoScope,
     loaders: Loaders,
+}
+
+/// A user request as it came.
+struct Arrived {
+    id: i32,
+    /// Its place among the requests of the channel.
+    number: u64,
+    raw: Bytes,
+    payload: Bytes,
+    /// The loader that the request names.
+    loader: Option<i32>,
+    /// The loader of an answer when the callable names none.
+    fallback: i32,
+}
+
+/// What became of a request.
+enum Served {
+    Here(Outgoing),
+    Relayed(oneshot::Receiver<Result<(), Unanswered>>),
+}
+
+/// Where the objects are that a request is about.
+enum Home {
+    /// On this side, or it is about none.
+    Here,
+    Child,
+    Mixed,
 }
 
 /// The most bytes that one read request is answered with, whatever it asks for.
@@ -47,6 +81,12 @@ impl Call {
     #[must_use]
     pub fn id(&self) -> i32 {
         self.id
+    }
+
+    /// The whole command, as it came.
+    #[must_use]
+    pub fn raw(&self) -> &Bytes {
+        &self.raw
     }
 
     /// The user stream that holds the callable.
@@ -95,49 +135,123 @@ impl Inner {
         last_io: i32,
         loader: Option<i32>,
         payload: Bytes,
+        raw: Bytes,
     ) {
         if let Some(loader) = loader {
             // The first request of a controller is made of core classes only.
-            let _ =
+            let first =
                 self.core_loader.compare_exchange(0, loader, Ordering::AcqRel, Ordering::Acquire);
+            if first.is_ok() {
+                self.core_loader_known.notify_waiters();
+            }
         }
         let fallback = loader.unwrap_or_else(|| self.core_loader.load(Ordering::Acquire));
         let inner = Arc::clone(self);
+        let number = self.relay.as_ref().map_or(0, Relay::arrived);
+        let arrived = Arrived { id, number, raw, payload, loader, fallback };
         self.start_request(
             id,
             last_io,
-            move |cancellation| inner.run(id, payload, cancellation, fallback),
+            move |cancellation| inner.run(arrived, cancellation),
             move |why| answer(id, 0, fallback, &Reply::throw(why)),
         );
     }
 
+    /// Runs a request here, or has the child answer it.
     async fn run(
         self: Arc<Self>,
-        id: i32,
-        payload: Bytes,
+        arrived: Arrived,
         cancellation: Cancellation,
-        fallback: i32,
-    ) -> Outgoing {
+    ) -> Option<Outgoing> {
+        let (id, fallback) = (arrived.id, arrived.fallback);
+        let done = match self.serve(arrived, &cancellation).await {
+            Served::Here(answer) => return Some(answer),
+            Served::Relayed(done) => done,
+        };
+        let Unanswered { why, last_io } =
+            self.until_answered(id, done, &cancellation).await.err()?;
+        Some(answer(id, last_io, fallback, &Reply::throw(why)))
+    }
+
+    async fn serve(self: &Arc<Self>, arrived: Arrived, cancellation: &Cancellation) -> Served {
+        let Arrived { id, number, raw, payload, loader: request_loader, fallback } = arrived;
         let parsed = payload.clone();
-        let graph = match Graph::parse(&parsed, &self.read_options()) {
-            Ok(graph) => graph,
-            Err(error) => return answer(id, 0, fallback, &unreadable(&error)),
+        let graph = Graph::parse(&parsed, &self.read_options());
+        let read = graph.as_ref().map_err(|error| unreadable(error)).and_then(|graph| {
+            let root = graph.root().map_err(|error| unreadable(&error))?;
+            Ok((graph, root))
+        });
+        let (graph, root) = match read {
+            Ok(read) => read,
+            // A JVM may read what this side cannot.
+            Err(_) if self.relay.is_some() => {
+                let request = Handover { class: "", raw, brought: &[], target: Target::Any };
+                return self.relay_user(id, fallback, request);
+            }
+            Err(reply) => return Served::Here(answer(id, 0, fallback, &reply)),
         };
-        let root = match graph.root() {
-            Ok(root) => root,
-            Err(error) => return answer(id, 0, fallback, &unreadable(&error)),
-        };
-        let loaders = Loaders::of(&graph);
+        let loaders = Loaders::of(graph);
         let loader = loaders.writers(root).unwrap_or(fallback);
         let scope = IoScope::new();
-        let channel = Channel { inner: Arc::clone(&self) };
-        let call = Call { channel, id, payload, cancellation, scope, loaders };
-        let reply = if root.is_a(class::name::RPC_REQUEST) {
-            self.invoke(&call, root).await
-        } else {
-            self.service.serve(&call, root).await
+        let channel = Channel { inner: Arc::clone(self) };
+        let cancellation = cancellation.clone();
+        let call = Call { channel, id, raw, payload, cancellation, scope, loaders };
+        let class = root.class_name().unwrap_or_default();
+        let reply = match self.home(graph, root) {
+            Home::Mixed => {
+                for brought in brought_by(graph) {
+                    self.give_back_brought(brought, 1, None);
+                }
+                Reply::throw(Throwable::io(
+                    "this request names objects of the agent and of its JVM at once, and neither has both",
+                ))
+            }
+            Home::Child => Reply::relayed(),
+            Home::Here if root.is_a(class::name::RPC_REQUEST) => self.invoke(&call, root).await,
+            Home::Here => self.service.serve(&call, root).await,
         };
-        answer(id, call.scope.last(), loader, &reply)
+        if let (Answer::Relayed(counted), Some(_)) = (&reply.answer, &self.relay) {
+            let class = counted.as_deref().unwrap_or(&class);
+            let calls_back = root.is_a(class::name::RPC_REQUEST);
+            let target = if calls_back { Target::Export } else { Target::Any };
+            let brought = brought_by(graph);
+            let request = Handover { class, raw: call.raw, brought: &brought, target };
+            return self.relay_user(id, loader, request);
+        }
+        if let Some(relay) = self.relay.as_ref().filter(|relay| relay.is_set_up(&class)) {
+            let mut loaders = loaders_in(graph);
+            loaders.extend(call.loaders.of_writer());
+            loaders.extend(request_loader);
+            let others = brought_by(graph).into_iter().map(Brought::oid).collect();
+            relay.keep_set_up(number, SetUpRequest { raw: call.raw.clone(), loaders, others });
+        }
+        Served::Here(answer(id, call.scope.last(), loader, &reply))
+    }
+
+    /// Hands a user request to the child.
+    fn relay_user(self: &Arc<Self>, id: i32, loader: i32, request: Handover<'_>) -> Served {
+        let (sender, done) = oneshot::channel();
+        match self.hold(id, request, Waiter::Task(sender)) {
+            Ok(()) => Served::Relayed(done),
+            Err(why) => Served::Here(answer(id, 0, loader, &Reply::throw(why))),
+        }
+    }
+
+    /// Whose objects a request is about: the one that it calls, and those that it brings back home.
+    fn home(&self, graph: &Graph<'_>, request: Node<'_>) -> Home {
+        let Some(relay) = self.relay.as_ref().filter(|relay| relay.lock().is_running()) else {
+            return Home::Here;
+        };
+        let mut oids = going_home(graph);
+        if request.is_a(class::name::RPC_REQUEST) {
+            oids.extend(request.read_field::<i32>("oid"));
+        }
+        let of_child = oids.iter().filter(|oid| relay.owns(**oid)).count();
+        match of_child {
+            0 => Home::Here,
+            all if all == oids.len() => Home::Child,
+            _ => Home::Mixed,
+        }
     }
 
     async fn invoke(&self, call: &Call, request: Node<'_>) -> Reply {
@@ -153,8 +267,14 @@ impl Inner {
         }
     }
 
-    /// What `ExportTable.get` throws for an oid that it does not hold.
+    /// What `ExportTable.get` throws for an oid that it does not hold. For one of a child that has ended,
+    /// how that ended is what the controller's users need to know.
     pub(crate) fn invalid_oid(&self, oid: i32) -> Throwable {
+        if let Some(relay) = &self.relay
+            && let Some(why) = relay.lock().end_of_owner(oid)
+        {
+            return Throwable::io(format!("this object went with a JVM of the agent: {why}"));
+        }
         let next = self.exports.next();
         Throwable::new(&class::EXECUTION_EXCEPTION, format!("Invalid object ID {oid} iota={next}"))
     }
@@ -178,7 +298,7 @@ impl Inner {
             let mut buffer = vec![0; wanted];
             let read = tokio::select! {
                 read = source.read(&mut buffer) => read,
-                () = cancellation.cancelled() => return failed(Throwable::interrupted()),
+                () = cancellation.cancelled() => return Some(failed(Throwable::interrupted())),
             };
             let value = match read {
                 Ok(0) if wanted > 0 => read_buffer(-1, Vec::new()),
@@ -186,9 +306,9 @@ impl Inner {
                     buffer.truncate(count);
                     read_buffer(i32::try_from(count).unwrap_or(0), buffer)
                 }
-                Err(error) => return failed(Throwable::io(error.to_string())),
+                Err(error) => return Some(failed(Throwable::io(error.to_string()))),
             };
-            Outgoing::Response { id, last_io: 0, exception: Datum::Null, value }
+            Some(Outgoing::Response { id, last_io: 0, exception: Datum::Null, value })
         };
         self.start_request(id, last_io, read, failed);
     }
@@ -216,7 +336,15 @@ fn read_buffer(len: i32, buffer: Vec<u8>) -> Datum {
 /// The response to a user request. An answer that cannot be encoded becomes an exception that can.
 fn answer(id: i32, last_io: i32, loader: i32, reply: &Reply) -> Outgoing {
     let loader = reply.loader.unwrap_or(loader);
-    let (exception, value) = match user_response(&reply.result, loader) {
+    let refused;
+    let result = match &reply.answer {
+        Answer::Here(result) => result,
+        Answer::Relayed(_) => {
+            refused = Err(Throwable::io("this agent has nothing that could run this request"));
+            &refused
+        }
+    };
+    let (exception, value) = match user_response(result, loader) {
         Ok(value) => (Datum::Null, value),
         Err(error) => {
             tracing::error!(id, %error, "an answer cannot be encoded; this is a bug");

@@ -1,6 +1,7 @@
 //! Reads a command from its object stream.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use java_object_stream::{AccessError, Graph, Limits, Node, ReadError, ReadOptions};
@@ -8,6 +9,7 @@ use thiserror::Error;
 
 use super::{Command, Outcome, PlainValue};
 use crate::class::{self, name};
+use crate::jar::JarChecksum;
 use crate::reference::proxy_of;
 
 /// A command that cannot be read. The channel stays usable: each command is framed by itself.
@@ -215,8 +217,28 @@ fn outcome(bytes: &Bytes, root: Node<'_>) -> Result<Outcome, AccessError> {
             let read = length.map(|length| part_of(bytes, buffer.get(..length).unwrap_or(buffer)));
             Outcome::Plain(Some(PlainValue::Buffer(read)))
         }
+        "java.util.HashMap" => Outcome::Plain(Some(match class_files(value) {
+            Some(classes) => PlainValue::Classes(classes),
+            None => PlainValue::Other(class.into_owned()),
+        })),
         other => Outcome::Plain(Some(PlainValue::Other(other.to_owned()))),
     })
+}
+
+/// The map that `fetch3` gives: `RemoteClassLoader$ClassFile2` by class name.
+fn class_files(map: Node<'_>) -> Option<BTreeMap<String, Option<JarChecksum>>> {
+    let files = map.read::<BTreeMap<String, Node<'_>>>().ok()?;
+    let jar = |file: Node<'_>| {
+        // A class file of its own (`ResourceImageDirect`) names no jar.
+        let image = file.field("image").ok()?;
+        let sum = |field: &'static str| image.read_field::<i64>(field).ok();
+        Some(JarChecksum { sum1: sum("sum1")?, sum2: sum("sum2")? })
+    };
+    let known = |file: &Node<'_>| file.is_a("hudson.remoting.RemoteClassLoader$ResourceFile");
+    files
+        .values()
+        .all(known)
+        .then(|| files.iter().map(|(name, file)| (name.clone(), jar(*file))).collect())
 }
 
 fn nested_throwable(stream: &[u8]) -> Option<String> {

@@ -189,6 +189,12 @@ impl Encoder {
         encode(&object.into(), &mut Plain).map(Bytes::from)
     }
 
+    /// Whether a command is a chunk of a stream in the form that both this library and a JVM write.
+    pub(crate) fn is_chunk(&self, command: &[u8]) -> bool {
+        let fixed = self.chunk.offsets.first().copied().unwrap_or(usize::MAX);
+        self.chunk.bytes.get(..fixed).is_some_and(|fixed| command.starts_with(fixed))
+    }
+
     fn chunk(&self, io: i32, oid: i32, request: i32, data: &Bytes) -> Result<Bytes, EncodeError> {
         let length = i32::try_from(data.len()).map_err(|_| EncodeError::TooLong("a chunk"))?;
         let mut out = self.chunk.patched(&[io, oid, request], data.len());

@@ -5,8 +5,11 @@ mod encode;
 #[cfg(test)]
 pub(crate) mod recorded;
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 
+use crate::jar::JarChecksum;
 pub use decode::DecodeError;
 #[cfg(test)]
 pub(crate) use decode::throwable;
@@ -184,6 +187,9 @@ pub enum PlainValue {
     Buffer(Option<Bytes>),
     /// A `byte[]`, as the class loader's methods return.
     Bytes(Bytes),
+    /// Class files by name (`RemoteClassLoader$IClassLoader.fetch3`), with the jar that each is in if it
+    /// is in one.
+    Classes(BTreeMap<String, Option<JarChecksum>>),
     /// Anything else, by class name.
     Other(String),
 }

@@ -5,8 +5,10 @@
 
 mod calls;
 mod hostile;
+mod jars;
 mod lifecycle;
 mod outputs;
+mod relay;
 mod requests;
 mod sinks;
 
