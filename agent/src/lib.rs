@@ -1,7 +1,8 @@
 //! A Jenkins inbound agent with no JVM on the common path.
 //!
 //! Data flows one way: transport → framing → channel (crate `jenkins-remoting`) → registry → handler
-//! ([`callables`]) → operating system ([`files`], crate `pilotfish-process`). The binary is a thin
+//! ([`callables`]) → operating system ([`files`], crate `pilotfish-process`). What no handler knows goes
+//! from the channel to a JVM instead ([`jvm`]). The binary is a thin
 //! layer over [`cli`] and [`run`].
 
 pub mod callables;
@@ -9,6 +10,7 @@ pub mod cli;
 pub mod connection;
 pub mod exit;
 pub mod files;
+pub mod jvm;
 pub mod logging;
 pub mod run;
 pub mod secret;

@@ -7,9 +7,10 @@ use pilotfish_process::{Environment, Reaper};
 use tracing::{error, info, warn};
 
 use crate::callables::{self, Context};
-use crate::cli::{Configuration, REMOTING_VERSION};
+use crate::cli::{Configuration, JvmMode, REMOTING_VERSION};
 use crate::connection;
 use crate::exit::Exit;
+use crate::jvm::Jvm;
 use crate::logging::Logging;
 use crate::workdir::{self, Directories};
 
@@ -118,9 +119,24 @@ async fn serve(agent: Arc<Agent>) -> Exit {
         }
     }
     let environment = Environment::from_system(agent.configuration.environment.clone());
+    let jvm = jvm(&agent, environment.clone());
     let context = Context::new(environment, agent.logging.clone(), "WebSocket", REMOTING_VERSION)
-        .with_downloads(agent.configuration.download_options());
+        .with_downloads(agent.configuration.download_options())
+        .with_jvm(jvm);
     connection::serve(&agent.configuration, Arc::new(context)).await
+}
+
+/// What to start a JVM with, unless the user wants none.
+fn jvm(agent: &Agent, environment: Environment) -> Option<Jvm> {
+    let configuration = &agent.configuration;
+    (configuration.java.mode != JvmMode::Never).then(|| Jvm {
+        settings: configuration.java.clone(),
+        node_name: configuration.node_name.clone(),
+        environment,
+        jar_cache: agent.directories.jar_cache.clone(),
+        url: configuration.root_url(),
+        downloads: configuration.controller_downloads(),
+    })
 }
 
 /// The table of callables that are answered natively.

@@ -5,7 +5,7 @@ use std::fmt;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::unix::{InputWriter, OutputReader};
+use crate::unix::{InputWriter, OutputReader, TargetProcess};
 use crate::{ProcessIdentity, ProcessState};
 
 /// How a process ended.
@@ -105,6 +105,17 @@ impl Child {
     #[must_use]
     pub fn is_alive(&self) -> bool {
         self.try_status().is_none()
+    }
+
+    /// Ends this process alone at once, with SIGKILL; its children go on. Nothing happens if it has ended.
+    ///
+    /// # Errors
+    /// When the system refuses the signal.
+    pub fn kill(&self) -> std::io::Result<()> {
+        match TargetProcess::open(self.identity) {
+            Some(process) => process.kill().map(drop),
+            None => Ok(()),
+        }
     }
 
     /// What the system says about the process, `None` once it is gone.

@@ -8,7 +8,7 @@ use jenkins_remoting::channel::{Call, Throwable};
 
 use super::answer::text;
 use super::filepath::{link_check, remote_path};
-use super::{Connection, Entry, FileCall, Job, Run};
+use super::{Connection, Entry, FileCall, Job, Run, unknown};
 use crate::files::attributes::{is_directory, last_modified, length};
 use crate::files::links::LinkCheck;
 use crate::files::scanner::{Checked, DirScanner, FileVisitor};
@@ -52,7 +52,7 @@ impl Browsed {
     fn read(node: Node<'_>) -> Result<Self, Throwable> {
         let class = node.class_name().unwrap_or_default();
         if class != "jenkins.util.VirtualFile$FilePathVF" {
-            return Err(Throwable::io(format!("this agent cannot browse a {class}")));
+            return Err(unknown::limit(&format!("browse a {class}")));
         }
         let root = node.field("root")?;
         Ok(Self {

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jenkins_remoting::transport::DownloadOptions;
 use pilotfish_process::{Environment, SearchPath};
 
 use super::Statistics;
+use crate::jvm::Jvm;
 use crate::logging::Logging;
 
 /// What callables know of the agent. It outlives connections: processes and watches do too.
@@ -28,6 +29,8 @@ pub struct Context {
     pub logging: Logging,
     /// How archives of tools are downloaded.
     pub downloads: DownloadOptions,
+    /// What to start a JVM with; `None` if the user wants none.
+    pub jvm: Option<Arc<Jvm>>,
     /// Counts of requests.
     pub statistics: Statistics,
     system_properties: Mutex<BTreeMap<String, Option<String>>>,
@@ -53,6 +56,7 @@ impl Context {
             remoting_version,
             logging,
             downloads: DownloadOptions::default(),
+            jvm: None,
             statistics: Statistics::default(),
             system_properties: Mutex::default(),
             stay_away: AtomicBool::new(false),
@@ -63,6 +67,13 @@ impl Context {
     #[must_use]
     pub fn with_downloads(mut self, downloads: DownloadOptions) -> Self {
         self.downloads = downloads;
+        self
+    }
+
+    /// With JVMs for what is not answered natively.
+    #[must_use]
+    pub fn with_jvm(mut self, jvm: Option<Jvm>) -> Self {
+        self.jvm = jvm.map(Arc::new);
         self
     }
 

@@ -97,6 +97,17 @@ const FAMILIES: [Family; 15] = [
     ("workspace pages", browsing::ENTRIES),
 ];
 
+/// Callables that set a connection up. A JVM that starts later is handed them too, since classes of
+/// plugins rely on what they did.
+pub const SET_UP: &[&str] = &[
+    "hudson.slaves.SlaveComputer$SlaveInitializer",
+    "jenkins.util.SystemProperties$AgentCopier$CopySystemProperties",
+    "hudson.logging.LogRecorder$SetLevel",
+    "hudson.remoting.Channel$SetMaximumBytecodeLevel",
+    "hudson.remoting.PreloadJarTask",
+    "hudson.remoting.PreloadJarTask2",
+];
+
 fn find(class: &str) -> Option<&'static Entry> {
     FAMILIES.iter().flat_map(|(_, entries)| entries.iter()).find(|entry| entry.class == class)
 }
@@ -130,31 +141,41 @@ impl Connection {
 
     async fn run<'a>(&'a self, call: &'a Call, callable: Node<'a>) -> Reply {
         let class = callable.class_name().unwrap_or_default();
-        let Some(entry) = find(&class) else {
-            unknown::give_back(call, callable);
-            return Reply::throw(unknown::refuse(&self.context, &class));
-        };
-        match entry.run {
-            Run::Now(run) => {
-                self.context.statistics.native(entry.class);
-                run(self, callable).into()
-            }
-            Run::Async(run) => {
-                self.context.statistics.native(entry.class);
-                run(self, call, callable).await
-            }
-            Run::Blocking(prepare) => {
-                self.context.statistics.native(entry.class);
-                match prepare(self, call, callable) {
-                    Ok(job) => blocking(call, job).await.into(),
-                    Err(throwable) => Reply::throw(throwable),
-                }
-            }
+        let Some(entry) = find(&class) else { return self.unknown(call, callable, &class) };
+        let reply = match entry.run {
+            Run::Now(run) => run(self, callable).into(),
+            Run::Async(run) => run(self, call, callable).await,
+            Run::Blocking(prepare) => match prepare(self, call, callable) {
+                Ok(job) => blocking(call, job).await.into(),
+                Err(throwable) => Reply::throw(throwable),
+            },
             // A file callable never comes without its wrapper.
-            Run::File(_) | Run::FileAsync(_) => {
-                Reply::throw(unknown::refuse(&self.context, &class))
-            }
+            Run::File(_) | Run::FileAsync(_) => return self.unknown(call, callable, &class),
+        };
+        self.settle(call, entry.class, reply)
+    }
+
+    /// A callable with no entry in the tables: for the JVM, or refused.
+    fn unknown(&self, call: &Call, callable: Node<'_>, class: &str) -> Reply {
+        if call.channel().has_fallback() {
+            return Reply::relayed().of_class(class);
         }
+        unknown::give_back(call, callable);
+        Reply::throw(unknown::refuse(&self.context, class))
+    }
+
+    /// Counts a native answer. One that is marked as a limit of this side is for the JVM instead, if
+    /// there may be one: whoever marks it has taken nothing of the request yet.
+    fn settle(&self, call: &Call, class: &'static str, reply: Reply) -> Reply {
+        let beyond = reply.throwable().is_some_and(Throwable::is_beyond_this_side);
+        if beyond && call.channel().has_fallback() {
+            tracing::debug!(class, reason = reply.throwable().map(Throwable::summary), "relayed");
+            return Reply::relayed().of_class(class);
+        }
+        if !reply.is_relayed() {
+            self.context.statistics.native(class);
+        }
+        reply
     }
 }
 
@@ -187,4 +208,46 @@ pub(crate) async fn blocking_with<T: Send + 'static>(
     joined.unwrap_or_else(|_| {
         Err(Throwable::io("the agent failed to run this request because of a bug of its own"))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// In a JVM these would answer for the JVM's own channel, or act on it, and not for the agent's.
+    const ABOUT_THE_AGENT: [&str; 9] = [
+        "hudson.slaves.SlaveComputer$CommunicationProtocol",
+        "hudson.slaves.SlaveComputer$SlaveVersion",
+        "hudson.slaves.ChannelPinger$SetUpRemotePing",
+        "hudson.remoting.PingThread$Ping",
+        "hudson.remoting.Channel$IOSyncer",
+        "hudson.Launcher$RemoteLauncher$KillTask",
+        "jenkins.slaves.StandardOutputSwapper$ChannelSwapper",
+        "jenkins.slaves.restarter.JnlpSlaveRestarterInstaller$FindEffectiveRestarters",
+        "org.csanchez.jenkins.plugins.kubernetes.KubernetesSlave$SlaveDisconnector",
+    ];
+
+    #[test]
+    fn what_is_about_the_agent_itself_is_answered_by_it() {
+        for class in ABOUT_THE_AGENT {
+            assert!(find(class).is_some(), "{class} must be native");
+        }
+    }
+
+    #[test]
+    fn what_sets_a_connection_up_is_answered_here_too() {
+        for class in SET_UP {
+            assert!(find(class).is_some(), "{class} must be native: a JVM may never start");
+        }
+    }
+
+    #[test]
+    fn no_class_has_two_handlers() {
+        let classes = FAMILIES.iter().flat_map(|(_, entries)| entries.iter().map(|one| one.class));
+        let mut classes: Vec<&str> = classes.collect();
+        classes.sort_unstable();
+        let all = classes.len();
+        classes.dedup();
+        assert_eq!(classes.len(), all);
+    }
 }

@@ -1,11 +1,12 @@
-//! What happens to a callable that no handler knows: a Java exception that says so. The channel and
-//! the build's other steps go on.
+//! What happens to a callable that no handler knows when there is to be no JVM: a Java exception that
+//! says so. The channel and the build's other steps go on.
 
 use java_object_stream::Node;
 use jenkins_remoting::channel::{Call, Throwable};
 use jenkins_remoting::{input_of, output_of, proxy_of};
 
 use super::Context;
+use crate::jvm::{JvmError, explain};
 
 /// Gives back what a refused request brought along, as a JVM would once it has collected it: streams
 /// and proxies of the controller would otherwise stay in its export table for ever.
@@ -35,33 +36,22 @@ pub(crate) fn refuse(context: &Context, class: &str) -> Throwable {
     if context.statistics.unknown(class) {
         tracing::warn!(
             class = shown,
-            "the controller sent a callable that only a JVM can run; the step that needs it fails"
+            "the controller sent a callable that only a JVM can run; the step that needs it fails, as \
+             --jvm=never says"
         );
     }
     Throwable::io(message(shown))
 }
 
 fn message(class: &str) -> String {
-    format!(
-        "this agent has no JVM and cannot run {class}{}: run the step on a node with the Java agent",
-        plugin(class).map_or_else(String::new, |plugin| format!(" (of the {plugin})")),
-    )
+    explain(class, &JvmError::Never.to_string())
 }
 
-/// The plugin that a class most likely belongs to, for those that most builds meet.
-fn plugin(class: &str) -> Option<&'static str> {
-    const PLUGINS: [(&str, &str); 9] = [
-        ("org.jenkinsci.plugins.gitclient.", "git client plugin"),
-        ("hudson.plugins.git.", "git plugin"),
-        ("hudson.tasks.junit.", "JUnit plugin"),
-        ("io.jenkins.plugins.coverage.", "coverage plugin"),
-        ("io.jenkins.plugins.analysis.", "warnings plugin"),
-        ("hudson.maven.", "Maven integration plugin"),
-        ("org.jenkinsci.plugins.docker.", "Docker Pipeline plugin"),
-        ("hudson.scm.", "Subversion plugin"),
-        ("hudson.util.RemotingDiagnostics$Script", "script console"),
-    ];
-    PLUGINS.iter().find(|(prefix, _)| class.starts_with(prefix)).map(|(_, plugin)| *plugin)
+/// Something of a known request that only a JVM can do. The request is relayed if there may be one, so
+/// nothing of it may have been taken before.
+pub(crate) fn limit(what: &str) -> Throwable {
+    Throwable::io(format!("the agent cannot {what} without a JVM: {}", JvmError::Never))
+        .beyond_this_side()
 }
 
 #[cfg(test)]
@@ -73,9 +63,9 @@ mod tests {
         let class = "hudson.tasks.junit.JUnitParser$DirectParseResultCallable";
         assert_eq!(
             message(class),
-            "this agent has no JVM and cannot run hudson.tasks.junit.JUnitParser$DirectParseResultCallable \
-             (of the JUnit plugin): run the step on a node with the Java agent"
+            "hudson.tasks.junit.JUnitParser$DirectParseResultCallable (JUnit plugin) needs a JVM on the \
+             agent: --jvm=never forbids the agent to start a JVM: remove it, and install Java on the node"
         );
-        assert!(!message("com.example.Thing").contains("(of"));
+        assert!(limit("do this").is_beyond_this_side());
     }
 }

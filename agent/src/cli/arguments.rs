@@ -1,5 +1,6 @@
 //! From words to given options, as the args4j parser of the Java agent reads them: single-dash long
-//! names, the value in the next word, `@FILE` replaced by the file's lines.
+//! names, the value in the next word, `@FILE` replaced by the file's lines. Options of our own, with two
+//! dashes, may have their value behind `=` too.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -134,6 +135,10 @@ pub(super) fn read(words: Vec<Word>, mistakes: &mut Vec<Mistake>) -> Given {
                 }),
             }
         } else {
+            if let Some((spec, value)) = options::with_value(&word.text) {
+                given.add(spec.option, Word { text: value.to_owned(), origin: word.origin });
+                continue;
+            }
             let probably = options::probably(&word.text);
             let (name, value) = match word.text.split_once('=') {
                 // What follows the `=` may be a secret: it is not shown.

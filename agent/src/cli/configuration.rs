@@ -59,6 +59,24 @@ impl Configuration {
         Some(options)
     }
 
+    /// How files of the controller itself are downloaded: trust is what was given for it.
+    #[must_use]
+    pub fn controller_downloads(&self) -> DownloadOptions {
+        DownloadOptions { tls: TlsContext::new(self.tls.clone()), ..self.download_options() }
+    }
+
+    /// The controller's root URL; `None` where it is reached over TCP alone.
+    #[must_use]
+    pub fn root_url(&self) -> Option<String> {
+        match &self.transport {
+            Transport::WebSocket { url, .. } => Some(url.to_string()),
+            Transport::Tcp(options) => match &options.entry {
+                TcpEntry::Discover(urls) => urls.first().map(ToString::to_string),
+                TcpEntry::Direct { .. } => None,
+            },
+        }
+    }
+
     /// How archives of tools are downloaded from servers anywhere: through the same proxies, but with the roots of
     /// the system, as `-cert` and `-noCertificateCheck` are about the controller alone.
     #[must_use]
@@ -170,11 +188,27 @@ pub enum LogFormat {
     Json,
 }
 
+/// When a JVM is started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum JvmMode {
+    /// Never: what no native handler knows fails.
+    Never,
+    /// With the first request that needs it.
+    #[default]
+    Lazy,
+    /// With each connection, so that the first such request need not wait.
+    Eager,
+}
+
 /// Settings for a JVM that the agent may start.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct JavaSettings {
-    /// `JENKINS_JAVA_BIN`, else `$JAVA_HOME/bin/java`, else unset: look in `PATH`.
+    /// `--jvm`.
+    pub mode: JvmMode,
+    /// `JENKINS_JAVA_BIN`: this program and no other.
     pub binary: Option<PathBuf>,
+    /// `JAVA_HOME`; after it, `PATH` is searched.
+    pub home: Option<PathBuf>,
     /// `JENKINS_JAVA_OPTS`, else `JAVA_OPTS`, split at white space.
     pub options: Vec<String>,
     /// `JENKINS_AGENT_FILE`: an `agent.jar`.

@@ -12,6 +12,7 @@
 //! | `JENKINS_HTTP_PROXY`, `JENKINS_HTTPS_PROXY`, `JENKINS_NO_PROXY` | proxies for the agent alone; else `http_proxy`, `https_proxy`, `no_proxy` in either case |
 //! | `SSL_CERT_FILE`, `SSL_CERT_DIR` | root certificates for https |
 //! | `PILOTFISH_LOG`, `PILOTFISH_LOG_FORMAT` | levels and format of the log |
+//! | `PILOTFISH_JVM` | `--jvm` |
 //! | `JENKINS_JAVA_BIN`, `JAVA_HOME`, `JENKINS_JAVA_OPTS`, `JAVA_OPTS`, `JENKINS_AGENT_FILE` | for a JVM that the agent starts |
 
 use std::collections::HashMap;
@@ -21,7 +22,7 @@ use std::path::{Path, PathBuf};
 use jenkins_remoting::transport::{NoProxy, Proxy, ProxyOptions};
 
 use super::arguments::{self, Given, Origin, Word};
-use super::configuration::JavaSettings;
+use super::configuration::{JavaSettings, JvmMode};
 use super::java_options::SystemProperties;
 use super::mistake::Mistake;
 use super::options::Opt;
@@ -94,6 +95,7 @@ const WITH_VALUE: &[(Opt, &[&str])] = &[
     (Opt::InstanceIdentity, &["JENKINS_INSTANCE_IDENTITY"]),
     (Opt::Protocols, &["JENKINS_PROTOCOLS"]),
     (Opt::LogFormat, &["PILOTFISH_LOG_FORMAT"]),
+    (Opt::Jvm, &["PILOTFISH_JVM"]),
 ];
 
 /// Adds the options that variables mean, where words do not give them.
@@ -256,10 +258,11 @@ pub(super) fn proxy(
 }
 
 /// What a JVM that the agent starts is given.
-pub(super) fn java(variables: &Variables<'_>) -> JavaSettings {
-    let home = || Some(Path::new(variables.get("JAVA_HOME")?).join("bin/java"));
+pub(super) fn java(variables: &Variables<'_>, mode: JvmMode) -> JavaSettings {
     JavaSettings {
-        binary: variables.get("JENKINS_JAVA_BIN").map(PathBuf::from).or_else(home),
+        mode,
+        binary: variables.get("JENKINS_JAVA_BIN").map(PathBuf::from),
+        home: variables.get("JAVA_HOME").map(PathBuf::from),
         options: variables
             .first(&["JENKINS_JAVA_OPTS", "JAVA_OPTS"])
             .map(|(_, text)| text.split_whitespace().map(str::to_owned).collect())

@@ -28,7 +28,7 @@ use std::ffi::OsString;
 
 pub use addresses::{Authority, Tunnel};
 pub use configuration::{
-    Configuration, Header, JavaSettings, LogFormat, LoggingOptions, Reconnect, TcpEntry,
+    Configuration, Header, JavaSettings, JvmMode, LogFormat, LoggingOptions, Reconnect, TcpEntry,
     TcpOptions, Transport, WorkDirectoryOptions,
 };
 pub use help::{PRODUCT_VERSION, REMOTING_VERSION, usage};

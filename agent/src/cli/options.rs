@@ -25,6 +25,7 @@ pub enum Opt {
     AgentLog,
     LoggingConfig,
     LogFormat,
+    Jvm,
     Cert,
     NoCertificateCheck,
     JnlpUrl,
@@ -219,6 +220,15 @@ pub static OPTIONS: &[OptionSpec] = &[
         ..PLAIN
     },
     OptionSpec {
+        option: Opt::Jvm,
+        name: "--jvm",
+        value: Some("never|lazy|eager"),
+        help: "When to start a JVM for requests that are not answered natively: never, with the first of \
+               them (lazy, the default), or with each connection. Variable: PILOTFISH_JVM. Java is found \
+               by JENKINS_JAVA_BIN, else JAVA_HOME, else PATH; JENKINS_JAVA_OPTS are for it.",
+        ..PLAIN
+    },
+    OptionSpec {
         option: Opt::Direct,
         name: "-direct",
         aliases: &["-directConnection"],
@@ -360,6 +370,13 @@ impl Opt {
 /// The option with exactly this spelling.
 pub(super) fn named(word: &str) -> Option<&'static OptionSpec> {
     OPTIONS.iter().find(|spec| spec.name == word || spec.aliases.contains(&word))
+}
+
+/// An option of our own and its value, written as one word: `--name=value`.
+pub(super) fn with_value(word: &str) -> Option<(&'static OptionSpec, &str)> {
+    let (name, value) = word.split_once('=')?;
+    let spec = named(name)?;
+    (name.starts_with("--") && spec.value.is_some()).then_some((spec, value))
 }
 
 /// The option that was probably meant: other case, another number of dashes, `=value` behind it, or

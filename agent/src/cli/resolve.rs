@@ -10,7 +10,7 @@ use jenkins_remoting::transport::{Secret, TlsContext, TlsOptions, TlsSetupError,
 
 use super::arguments::{self, Given, Word};
 use super::configuration::{
-    Configuration, LogFormat, LoggingOptions, Reconnect, WorkDirectoryOptions,
+    Configuration, JvmMode, LogFormat, LoggingOptions, Reconnect, WorkDirectoryOptions,
 };
 use super::duration;
 use super::environment::{self, Variables};
@@ -40,7 +40,7 @@ pub(super) fn configuration(
     resolver.pair(Opt::ProxyCredentials);
     let work_directory = resolver.work_directory();
     let logging = resolver.logging(variables);
-    let java = environment::java(variables);
+    let java = environment::java(variables, resolver.jvm());
     let proxy = environment::proxy(variables, &java, given, &mut resolver.mistakes);
     let jar_cache = resolver.path(Opt::JarCache);
     match (resolver.mistakes.is_empty(), transport, secret, node_name) {
@@ -334,6 +334,16 @@ impl Resolver<'_> {
             internal_name: internal_name.unwrap_or_else(|| "remoting".to_owned()),
             must_exist: self.given.has(Opt::FailIfWorkDirIsMissing),
         })
+    }
+
+    fn jvm(&mut self) -> JvmMode {
+        let mode = self.parsed(Opt::Jvm, |text| match text {
+            "never" => Ok(JvmMode::Never),
+            "lazy" => Ok(JvmMode::Lazy),
+            "eager" => Ok(JvmMode::Eager),
+            _ => Err(format!("{text:?} is no time to start a JVM: use never, lazy or eager")),
+        });
+        mode.unwrap_or_default()
     }
 
     fn logging(&mut self, variables: &Variables<'_>) -> LoggingOptions {

@@ -84,7 +84,7 @@ fn each_option_sets_its_field() {
     let all = run(
         "-webSocketHeader A=b=c -webSocketHeader X-T=1 -workDir w -internalDir in.ter-n_1 \
                    -failIfWorkDirIsMissing -jar-cache /j -agentLog /l -loggingConfig /c -noReconnectAfter 90s \
-                   -proxyCredentials u:p:q --log-format json",
+                   -proxyCredentials u:p:q --log-format json --jvm=never",
     );
     assert_eq!(websocket(&all).1, [("A", "b=c"), ("X-T", "1")]);
     assert_eq!(
@@ -99,6 +99,9 @@ fn each_option_sets_its_field() {
     assert_eq!(all.logging.agent_log, Some("/l".into()));
     assert_eq!(all.logging.java_config, Some("/c".into()));
     assert_eq!(all.logging.format, LogFormat::Json);
+    assert_eq!(all.java.mode, JvmMode::Never);
+    assert_eq!(run("--jvm eager --log-format=json").java.mode, JvmMode::Eager);
+    assert_eq!(run("").java.mode, JvmMode::Lazy);
     assert_eq!(all.reconnect, Reconnect::GiveUpAfter(Duration::from_secs(90)));
     assert!(all.proxy.http.is_none());
     assert_eq!(run("-noReconnect").reconnect, Reconnect::Never);
@@ -293,6 +296,7 @@ fn values_are_checked() {
         ("-internalDir a/b -workDir w", "[a-zA-Z0-9._-]*"),
         ("-noReconnectAfter 1w", "\"1w\" is no duration: expected a number with"),
         ("--log-format xml", "use human or json"),
+        ("--jvm=maybe", "use never, lazy or eager"),
         (
             "-webSocketHeader sec-websocket-key=1",
             "the agent sets the header sec-websocket-key itself",

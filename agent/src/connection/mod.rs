@@ -7,18 +7,26 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use java_object_stream::EncodeError;
+use jenkins_remoting::capability::Capability;
 use jenkins_remoting::channel::{Channel, ChannelOptions, End};
+use jenkins_remoting::relay::RelayOptions;
 use jenkins_remoting::transport::{
     Backoff, Cookie, Recovery, WebSocketOptions, WebSocketSink, WebSocketSource, connect, probe,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::callables::{self, Connection, Context};
-use crate::cli::{Configuration, Reconnect};
+use crate::cli::{Configuration, JvmMode, Reconnect};
 use crate::exit::Exit;
+use crate::jvm::Tier;
 
 /// How long the goodbye to a controller may take when the agent is told to stop.
 const GOODBYE: Duration = Duration::from_secs(3);
+
+/// How long the end of the agent may wait for the JVM of its last connection, which may write an archive
+/// of its classes for the next one.
+const LAST_OF_JVM: Duration = Duration::from_secs(5);
 
 /// The agent connects no more often than this.
 const SHORTEST_ROUND: Duration = Duration::from_secs(1);
@@ -36,12 +44,22 @@ struct Engine {
     reconnect: Reconnect,
     context: Arc<Context>,
     stop: Stop,
+    /// The last connection: its JVM may take a little longer to end.
+    last: Option<Channel>,
 }
 
 /// Signals that ask the agent to end.
 struct Stop {
     terminate: Signal,
     interrupt: Signal,
+}
+
+/// A connection that is open and negotiated.
+struct Connected {
+    source: WebSocketSource,
+    sink: WebSocketSink,
+    /// What the controller understands.
+    capability: Capability,
 }
 
 /// What a phase ended with when it did not get what it was for.
@@ -65,7 +83,13 @@ pub async fn serve(configuration: &Configuration, context: Arc<Context>) -> Exit
             return Exit::Failure;
         }
     };
-    Engine { options, reconnect: configuration.reconnect, context, stop }.run().await
+    let reconnect = configuration.reconnect;
+    let mut engine = Engine { options, reconnect, context, stop, last: None };
+    let exit = engine.run().await;
+    if let Some(channel) = &engine.last {
+        let _ = tokio::time::timeout(LAST_OF_JVM, channel.child_ended()).await;
+    }
+    exit
 }
 
 impl Stop {
@@ -93,7 +117,7 @@ impl Engine {
             };
             let began = Instant::now();
             let ended = match connected {
-                Ok((source, sink)) => self.serve_channel(source, sink).await,
+                Ok(connected) => self.serve_channel(connected).await,
                 Err(failed) => Err(failed),
             };
             match ended {
@@ -164,7 +188,7 @@ impl Engine {
         }
     }
 
-    async fn until_connected(&mut self) -> Result<(WebSocketSource, WebSocketSink), Failed> {
+    async fn until_connected(&mut self) -> Result<Connected, Failed> {
         let mut backoff = self.backoff();
         loop {
             let outcome = tokio::select! {
@@ -187,7 +211,7 @@ impl Engine {
                         );
                     }
                     self.remember(handshake.cookie);
-                    return Ok((source, sink));
+                    return Ok(Connected { source, sink, capability: handshake.capability });
                 }
                 Err(error) => {
                     tracing::error!(
@@ -212,16 +236,8 @@ impl Engine {
         self.options.cookie = cookie;
     }
 
-    async fn serve_channel(
-        &mut self,
-        source: WebSocketSource,
-        sink: WebSocketSink,
-    ) -> Result<(), Failed> {
-        let options = ChannelOptions {
-            service: Arc::new(Connection::new(Arc::clone(&self.context))),
-            without_default_fields: callables::WITHOUT_DEFAULT_FIELDS.to_vec(),
-        };
-        let channel = match Channel::start(source, sink, options) {
+    async fn serve_channel(&mut self, connected: Connected) -> Result<(), Failed> {
+        let channel = match self.start_channel(connected) {
             Ok(channel) => channel,
             Err(error) => {
                 tracing::error!(%error, "the channel cannot be started; this is a bug");
@@ -234,6 +250,8 @@ impl Engine {
             () = self.stop.wait() => {
                 let goodbye = channel.close("the agent was told to stop");
                 let _ = tokio::time::timeout(GOODBYE, goodbye).await;
+                self.report(&channel);
+                self.last = Some(channel);
                 return Err(Failed::Stopped);
             }
         };
@@ -245,22 +263,57 @@ impl Engine {
             End::Closed(reason) => tracing::info!("the channel was closed: {reason}"),
             End::Lost(reason) => tracing::warn!("{reason}"),
         }
-        self.report();
+        self.report(&channel);
+        self.last = Some(channel);
         status!("Terminated");
         Ok(())
     }
 
+    fn start_channel(
+        &self,
+        Connected { source, sink, capability }: Connected,
+    ) -> Result<Channel, EncodeError> {
+        let options = ChannelOptions {
+            service: Arc::new(Connection::new(Arc::clone(&self.context))),
+            without_default_fields: callables::WITHOUT_DEFAULT_FIELDS.to_vec(),
+        };
+        let Some(jvm) = &self.context.jvm else {
+            return Channel::start(source, sink, options);
+        };
+        let relay = RelayOptions {
+            capability,
+            eager: jvm.settings.mode == JvmMode::Eager,
+            set_up: callables::SET_UP,
+            ..RelayOptions::new(Arc::new(Tier::new(Arc::clone(jvm))))
+        };
+        Channel::start_with_fallback(source, sink, options, relay)
+    }
+
     /// Which classes were asked for and how often: the list by which the next native ones are chosen.
-    fn report(&self) {
+    fn report(&self, channel: &Channel) {
         let statistics = &self.context.statistics;
-        let answered: u64 = statistics.answered().values().sum();
-        let refused = statistics.refused();
+        statistics.add(channel.relayed());
+        let native = statistics.answered();
+        let tiers = [
+            ("handed to a JVM", statistics.relayed()),
+            ("failed for want of the answer of a JVM", statistics.failed()),
+            ("refused", statistics.refused()),
+        ];
+        let [jvm, failed, refused] =
+            tiers.each_ref().map(|(_, counts)| counts.values().sum::<u64>());
         tracing::info!(
-            "requests since the start: {answered} answered natively, {} refused",
-            refused.values().sum::<u64>()
+            "requests since the start: {} answered natively, {jvm} handed to a JVM ({} started), {failed} failed for \
+             want of its answer, {refused} refused",
+            native.values().sum::<u64>(),
+            statistics.jvms(),
         );
-        for (class, count) in refused {
-            tracing::info!("refused {count} of {class}");
+        for (class, count) in native {
+            tracing::debug!("answered natively {count} of {class}");
+        }
+        for (tier, counts) in tiers {
+            for (class, count) in counts {
+                tracing::info!("{tier} {count} of {class}");
+            }
         }
     }
 }

@@ -43,6 +43,8 @@ impl Agent {
         let mut child = command
             .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            // The scripted controllers have no library to start a JVM with.
+            .env("PILOTFISH_JVM", "never")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

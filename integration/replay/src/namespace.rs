@@ -240,6 +240,8 @@ impl House {
         command.arg("agent");
         command.args(["-url", url, "-secret", secret, "-name", &self.place.name]);
         command.args(["-webSocket", "-workDir", &self.place.work_directory]);
+        // What is native is to be seen: a JVM would answer the rest.
+        command.arg("--jvm=never");
         let child = command.spawn().map_err(|error| {
             ReplayError::Agent(format!("unshare cannot be started ({error}): install util-linux"))
         })?;

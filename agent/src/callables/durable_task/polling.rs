@@ -129,8 +129,10 @@ fn status_check(file: &FileCall<'_>) -> Result<Job, Throwable> {
 fn get_output(file: &FileCall<'_>) -> Result<Job, Throwable> {
     let path = file.path.clone();
     let charset: Option<String> = file.callable.read_field("charset")?;
+    // A JDK has more charsets.
+    let charset = transcoding(charset.as_deref())
+        .map_err(|error| Throwable::from(error).beyond_this_side())?;
     Ok(Box::new(move |_| {
-        let charset = transcoding(charset.as_deref())?;
         let bytes = std::fs::read(&path).map_err(|error| FileError::at(error, &path))?;
         Ok(Datum::Bytes(transcode(bytes, charset)))
     }))

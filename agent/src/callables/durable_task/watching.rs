@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use java_object_stream::{Datum, Node, from_java, jdk};
+use java_object_stream::{Datum, from_java, jdk};
 use jenkins_remoting::channel::{Channel, IoScope, RemoteProxy, Reply, StreamError, Throwable};
 use jenkins_remoting::proxy_of;
 
@@ -76,29 +76,32 @@ fn start_watching<'a>(file: &'a FileCall<'a>) -> BoxFuture<'a, Reply> {
 
 /// Prepares a watch. Nothing is written past a listener that is not known exactly.
 fn watch(file: &FileCall<'_>) -> Result<Watch, Throwable> {
-    let context = &file.connection.context;
     let controller = file.callable.field("controller")?;
     let class = controller.class_name().unwrap_or_default();
     let is_shell = class == SHELL_CONTROLLER;
     if !is_shell && !OTHER_CONTROLLERS.contains(&class.as_ref()) {
-        return Err(unknown::refuse(context, &class));
+        return Err(unknown::limit(&format!("watch a step of {class}")));
     }
     let handler = file.callable.field("handler")?;
     let handler_class = handler.class_name().unwrap_or_default();
     if handler_class != HANDLER {
-        return Err(unknown::refuse(context, &handler_class));
+        return Err(unknown::limit(&format!("report to {handler_class}")));
     }
     let Controller { directory, charset } = controller.read()?;
     let directory = directory.ok_or_else(|| {
         Throwable::io("this step was started by a durable-task plugin older than 1.8")
     })?;
+    let charset = transcoding(charset.as_deref())
+        .map_err(|error| Throwable::from(error).beyond_this_side())?;
+    let execution = proxy_of(handler.field("execution")?)
+        .ok_or_else(|| unknown::limit("report to a step that is no remote object"))?;
     let scope = IoScope::new();
     let listener =
         Listeners::detached(file.call, scope.clone()).read(handler.field("listener")?)?;
     Ok(Watch {
         directory: file.path.join(directory),
-        charset: transcoding(charset.as_deref())?,
-        execution: execution(file, handler)?,
+        charset,
+        execution: file.call.channel().proxy(execution),
         channel: file.call.channel().clone(),
         listener,
         scope,
@@ -106,12 +109,6 @@ fn watch(file: &FileCall<'_>) -> Result<Watch, Throwable> {
         last_sent: None,
         position: None,
     })
-}
-
-fn execution(file: &FileCall<'_>, handler: Node<'_>) -> Result<RemoteProxy, Throwable> {
-    let proxy = proxy_of(handler.field("execution")?)
-        .ok_or_else(|| Throwable::io("the step to report to is not a remote object"))?;
-    Ok(file.call.channel().proxy(proxy))
 }
 
 /// A step that is being watched (`FileMonitoringTask$Watcher`).

@@ -7,7 +7,7 @@ use jenkins_remoting::channel::{BlockingOutput, Throwable};
 use jenkins_remoting::input_of;
 
 use super::super::input::{BlockingInput, Waiter};
-use super::super::{Entry, FileCall, Job, Run};
+use super::super::{Entry, FileCall, Job, Run, unknown};
 use super::contents::close;
 use super::{compression, link_check, remote_path};
 use crate::files::links::LinkCheck;
@@ -83,14 +83,8 @@ fn format(factory: Node<'_>) -> Result<Format, Throwable> {
             let open = link_check(factory).unwrap_or_default();
             Ok(Format::Zip { prefix, open })
         }
-        other => Err(cannot("the archive format", other)),
+        other => Err(unknown::limit(&format!("write the archive format {other}"))),
     }
-}
-
-fn cannot(what: &str, class: &str) -> Throwable {
-    Throwable::io(format!(
-        "this agent has no JVM and cannot run {what} {class}: run the step on a node with the Java agent"
-    ))
 }
 
 /// A scanner of `hudson.util.DirScanner`.
@@ -110,7 +104,7 @@ fn scanner(node: Node<'_>) -> Result<DirScanner, Throwable> {
             let files = files.map(read).collect::<Result<Vec<_>, AccessError>>()?;
             Ok(DirScanner::Explicit(files))
         }
-        other => Err(cannot("the file scanner", other)),
+        other => Err(unknown::limit(&format!("run the file scanner {other}"))),
     }
 }
 

@@ -98,8 +98,11 @@ fn write(file: &FileCall<'_>) -> Result<Job, Throwable> {
     let path = file.path.clone();
     let content: Option<String> = file.callable.read_field("content")?;
     let encoding: Option<String> = file.callable.read_field("encoding")?;
+    // A JDK has more charsets.
+    let charset = encoding
+        .map_or(Ok(Charset::UTF_8), |name| Charset::for_name(&name))
+        .map_err(|error| Throwable::from(error).beyond_this_side())?;
     Ok(Box::new(move |_| {
-        let charset = encoding.map_or(Ok(Charset::UTF_8), |name| Charset::for_name(&name))?;
         transfer::write_text(&path, &content.unwrap_or_default(), charset)?;
         Ok(Datum::Null)
     }))

@@ -4,7 +4,7 @@ use java_object_stream::{Class, Datum, Node, Object, jdk};
 use jenkins_remoting::channel::Throwable;
 
 use super::super::answer::{file_path, text};
-use super::super::{Entry, FileCall, Job, Run};
+use super::super::{Entry, FileCall, Job, Run, unknown};
 use super::contents::done;
 use super::link_check;
 use crate::files::glob::{DirectoryScanner, Pattern, validate_ant_file_mask};
@@ -88,10 +88,7 @@ fn filter(node: Node<'_>) -> Result<ListFilter, Throwable> {
             Ok(ListFilter::Allowed(link_check(node)?))
         }
         "hudson.FilePath$SymlinkRetainingFileFilter" => Ok(ListFilter::Symlinks(link_check(node)?)),
-        other => Err(Throwable::io(format!(
-            "this agent has no JVM and cannot run the file filter {other}: run the step on a node \
-             with the Java agent"
-        ))),
+        other => Err(unknown::limit(&format!("run the file filter {other}"))),
     }
 }
 

@@ -14,7 +14,7 @@ use java_object_stream::{AccessError, Node};
 use jenkins_remoting::channel::{Call, RemoteOutput, Reply, Throwable};
 use jenkins_remoting::{output_of, pipe_of};
 
-use super::{Connection, Entry, FileCall, Run, blocking, find, unknown};
+use super::{Connection, Entry, FileCall, Run, blocking, find};
 use crate::files::Compression;
 use crate::files::links::LinkCheck;
 
@@ -65,24 +65,15 @@ fn unwrap<'a>(
 
 async fn run(file: &FileCall<'_>) -> Reply {
     let class = file.callable.class_name().unwrap_or_default();
-    let statistics = &file.connection.context.statistics;
-    match find(&class).map(|entry| (entry.class, entry.run)) {
-        Some((class, Run::File(prepare))) => {
-            statistics.native(class);
-            match prepare(file) {
-                Ok(job) => blocking(file.call, job).await.into(),
-                Err(throwable) => Reply::throw(throwable),
-            }
-        }
-        Some((class, Run::FileAsync(run))) => {
-            statistics.native(class);
-            run(file).await
-        }
-        _ => {
-            unknown::give_back(file.call, file.callable);
-            Reply::throw(unknown::refuse(&file.connection.context, &class))
-        }
-    }
+    let (class, reply) = match find(&class).map(|entry| (entry.class, entry.run)) {
+        Some((class, Run::File(prepare))) => match prepare(file) {
+            Ok(job) => (class, blocking(file.call, job).await.into()),
+            Err(throwable) => (class, Reply::throw(throwable)),
+        },
+        Some((class, Run::FileAsync(run))) => (class, run(file).await),
+        _ => return file.connection.unknown(file.call, file.callable, &class),
+    };
+    file.connection.settle(file.call, class, reply)
 }
 
 /// The path of a `FilePath` that lies on this node (its block data says so: `FilePath.readObject`).

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use java_object_stream::{Datum, Node};
 use jenkins_remoting::channel::Throwable;
 
-use super::super::{Entry, FileCall, Job, Run};
+use super::super::{Entry, FileCall, Job, Run, unknown};
 use crate::files::glob::{DirectoryScanner, Pattern};
 use crate::files::links::is_symlink;
 use crate::files::{Cancel, FileError, removal};
@@ -25,10 +25,7 @@ fn clean(file: &FileCall<'_>) -> Result<Job, Throwable> {
     let callable = file.callable;
     let command: Option<String> = callable.read_field("deleteCommand")?;
     if let Some(command) = command {
-        return Err(Throwable::io(format!(
-            "this agent deletes by itself and does not run the delete command {command:?}: remove it \
-             from the clean-up step"
-        )));
+        return Err(unknown::limit(&format!("run the delete command {command:?}")));
     }
     let mut selection = Selection {
         includes: Vec::new(),

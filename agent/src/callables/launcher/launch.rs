@@ -13,8 +13,8 @@ use pilotfish_process::{
     format_command_line,
 };
 
-use super::super::Connection;
 use super::super::listener::{Listener, Listeners};
+use super::super::{Connection, unknown};
 use super::failed;
 use super::process::{Input, Output, Process, REMOTE_PROCESS};
 
@@ -60,6 +60,8 @@ async fn start(
     let environment = build_environment(&context.environment, launch.environment.as_deref())
         .map_err(|error| failed(&error))?;
 
+    check_streams(&launch)?;
+
     // The listeners' output belongs to the process from now on, and to this answer.
     let scope = IoScope::new();
     let mut listeners = Listeners::detached(call, scope.clone());
@@ -87,15 +89,31 @@ async fn start(
     Ok(call.channel().export_object(Arc::new(process), &REMOTE_PROCESS))
 }
 
+/// Everything that the request brings along is understood: nothing of it has been taken until here.
+fn check_streams(launch: &Launch<'_>) -> Result<(), Throwable> {
+    if !launch.quiet {
+        Listeners::check(launch.listener)?;
+    }
+    if launch.stdout.is_null() && !launch.reverse_stdout {
+        Listeners::check(launch.stdout_listener)?;
+    }
+    for stream in [launch.stdout, launch.stderr] {
+        if !stream.is_null() {
+            output_of(stream)?;
+        }
+    }
+    if !launch.stdin.is_null() {
+        input_of(launch.stdin)?;
+    }
+    Ok(())
+}
+
 /// Rules that rewrite the environment are code of their plugins.
 fn refuse_filters(filter: Node<'_>) -> Result<(), Throwable> {
     if filter.is_null() || filter.field("rules")?.elements()?.is_empty() {
         return Ok(());
     }
-    Err(Throwable::io(
-        "this agent has no JVM and cannot apply the environment filter rules of this job; run it on a \
-         node with the Java agent",
-    ))
+    Err(unknown::limit("apply the environment filter rules of this job"))
 }
 
 /// The agent's environment with the job's on top (`Launcher.inherit`).

@@ -29,13 +29,14 @@ fn shell(_: &Connection, _: Node<'_>) -> Result<Datum, Throwable> {
 }
 
 /// Ends all processes whose environment has the given variables: what a build left behind.
-fn kill<'a>(_: &'a Connection, _: &'a Call, callable: Node<'a>) -> BoxFuture<'a, Reply> {
+fn kill<'a>(_: &'a Connection, call: &'a Call, callable: Node<'a>) -> BoxFuture<'a, Reply> {
     async move {
         let variables: BTreeMap<String, String> = match callable.read_field("modelEnvVars") {
             Ok(variables) => variables,
             Err(error) => return Reply::throw(error.into()),
         };
-        match kill_all(&variables).await {
+        // An agent that is itself part of a build has that build's variables, and so has its JVM.
+        match kill_all(&variables, call.channel().child_pid()).await {
             Ok(()) => Reply::null(),
             Err(error) => Reply::throw(failed(&error)),
         }
@@ -45,9 +46,12 @@ fn kill<'a>(_: &'a Connection, _: &'a Call, callable: Node<'a>) -> BoxFuture<'a,
 
 /// Looks again after each round: a shell whose child was ended may start the next one before it is
 /// ended itself, as the heartbeat of a durable task does.
-async fn kill_all(variables: &BTreeMap<String, String>) -> Result<(), ProcessError> {
+async fn kill_all(
+    variables: &BTreeMap<String, String>,
+    spared: Option<u32>,
+) -> Result<(), ProcessError> {
     for _ in 0..MAX_ROUNDS {
-        let report = Killer::new().kill_matching(variables.clone()).await?;
+        let report = Killer::new().excluding(spared).kill_matching(variables.clone()).await?;
         for survivor in &report.survivors {
             tracing::warn!(pid = survivor.pid, "a process of a build ignores SIGTERM and stays");
         }

@@ -17,6 +17,7 @@ use jenkins_remoting::output_of;
 use tokio::runtime::Handle;
 
 use super::Connection;
+use super::unknown::limit;
 use decorate::{Decorators, Transform};
 use mask::Masker;
 
@@ -46,9 +47,10 @@ pub(super) struct Listener {
     runtime: Handle,
 }
 
+/// What a listener is, before anything of the controller is taken for it.
 #[derive(Default)]
 struct Plan {
-    out: Option<Arc<RemoteOutput>>,
+    out: Option<(ObjectId, i32)>,
     /// In the order in which bytes pass them.
     transforms: Vec<Transform>,
     newline_safe: bool,
@@ -76,14 +78,30 @@ impl Listeners {
         Self { channel: call.channel().clone(), scope, request, streams: HashMap::new() }
     }
 
-    /// Reads a listener.
+    /// Whether a listener can be read.
     ///
     /// # Errors
     /// When any part of it is not known exactly.
+    pub(super) fn check(node: Node<'_>) -> Result<(), Throwable> {
+        Self::plan(node, 0).map(drop)
+    }
+
+    /// Reads a listener.
+    ///
+    /// # Errors
+    /// When any part of it is not known exactly; nothing of it has been taken then.
     pub(super) fn read(&mut self, node: Node<'_>) -> Result<Listener, Throwable> {
-        let plan = self.plan(node, 0)?;
+        let plan = Self::plan(node, 0)?;
+        let out = plan.out.map(|(id, oid)| {
+            let (channel, scope, request) = (&self.channel, &self.scope, self.request);
+            let opened = self
+                .streams
+                .entry(id)
+                .or_insert_with(|| Arc::new(channel.output(oid, scope.clone(), request)));
+            Arc::clone(opened)
+        });
         Ok(Listener {
-            out: plan.out,
+            out,
             decorators: Decorators::new(plan.transforms),
             newline_safe: plan.newline_safe,
             ends_with_newline: true,
@@ -91,56 +109,51 @@ impl Listeners {
         })
     }
 
-    fn plan(&mut self, node: Node<'_>, depth: usize) -> Result<Plan, Throwable> {
+    fn plan(node: Node<'_>, depth: usize) -> Result<Plan, Throwable> {
         if node.is_null() {
             return Ok(Plan::default());
         }
         if depth > MAX_DEPTH {
-            return Err(Throwable::io("the log's listeners wrap each other too often"));
+            return Err(unknown(&node.class_name().unwrap_or_default()));
         }
         let class = node.class_name().unwrap_or_default();
         if node.is_a(STREAM_TASK_LISTENER) {
             let (_, values) = node.extra(STREAM_TASK_LISTENER)?;
             return match values.first() {
-                Some(stream) => self.direct(*stream),
+                Some(stream) => Self::direct(*stream),
                 None => Err(unknown(&class)),
             };
         }
         match class.as_ref() {
             "hudson.util.LogTaskListener" | "hudson.model.NullTaskListener" => Ok(Plan::default()),
-            "jenkins.util.BuildListenerAdapter" => self.plan(node.field("delegate")?, depth + 1),
+            "jenkins.util.BuildListenerAdapter" => Self::plan(node.field("delegate")?, depth + 1),
             "org.jenkinsci.plugins.workflow.steps.durable_task.DurableTaskStep$Execution$NewlineSafeTaskListener" =>
             {
-                let mut plan = self.plan(node.field("delegate")?, depth + 1)?;
+                let mut plan = Self::plan(node.field("delegate")?, depth + 1)?;
                 plan.newline_safe = true;
                 Ok(plan)
             }
             _ => match class.strip_prefix(PIPELINE_LOG) {
-                Some("BufferedBuildListener$Replacement") => self.direct(node.field("ros")?),
+                Some("BufferedBuildListener$Replacement") => Self::direct(node.field("ros")?),
                 Some("TaskListenerDecorator$CloseableTaskListener") => {
-                    self.plan(node.field("mainDelegate")?, depth + 1)
+                    Self::plan(node.field("mainDelegate")?, depth + 1)
                 }
-                Some("TaskListenerDecorator$DecoratedTaskListener") => self.decorated(node, depth),
+                Some("TaskListenerDecorator$DecoratedTaskListener") => Self::decorated(node, depth),
                 _ => Err(unknown(&class)),
             },
         }
     }
 
-    fn direct(&mut self, stream: Node<'_>) -> Result<Plan, Throwable> {
+    fn direct(stream: Node<'_>) -> Result<Plan, Throwable> {
         let oid = output_of(stream)?;
         let id = stream.id().ok_or_else(|| unknown("null"))?;
-        let (channel, scope, request) = (&self.channel, &self.scope, self.request);
-        let opened = self
-            .streams
-            .entry(id)
-            .or_insert_with(|| Arc::new(channel.output(oid, scope.clone(), request)));
-        Ok(Plan { out: Some(Arc::clone(opened)), ..Plan::default() })
+        Ok(Plan { out: Some((id, oid)), ..Plan::default() })
     }
 
     /// The first decorator of the list is next to the delegate, so bytes pass it last
     /// (`DecoratedTaskListener.getLogger`).
-    fn decorated(&mut self, node: Node<'_>, depth: usize) -> Result<Plan, Throwable> {
-        let mut plan = self.plan(node.field("delegate")?, depth + 1)?;
+    fn decorated(node: Node<'_>, depth: usize) -> Result<Plan, Throwable> {
+        let mut plan = Self::plan(node.field("delegate")?, depth + 1)?;
         let mut transforms = Vec::new();
         for decorator in node.field("decorators")?.elements()?.into_iter().rev() {
             decorator_transforms(decorator, &mut transforms, depth + 1)?;
@@ -185,18 +198,14 @@ fn masker(filter: Node<'_>) -> Result<Masker, Throwable> {
     let value: String = pattern.read_field("value")?;
     let masker = Masker::parse(&value, charset.as_deref().unwrap_or("UTF-8"));
     masker.ok_or_else(|| {
-        Throwable::io(
-            "this agent cannot mask the credentials of this build: their pattern is of a form that it \
-             does not know, so it writes nothing; run the step on a node with the Java agent",
+        limit(
+            "mask the credentials of this build, whose pattern is of a form that it does not know",
         )
     })
 }
 
 fn unknown(class: &str) -> Throwable {
-    Throwable::io(format!(
-        "this agent has no JVM and cannot write to the build log through {class}, so it writes nothing; \
-         run the step on a node with the Java agent"
-    ))
+    limit(&format!("write to the build log through {class}"))
 }
 
 impl Listener {

@@ -28,6 +28,7 @@ fn the_entry_points_variables() {
             ("SSL_CERT_FILE", "/roots.pem"),
             ("PILOTFISH_LOG", "debug"),
             ("PILOTFISH_LOG_FORMAT", "json"),
+            ("PILOTFISH_JVM", "eager"),
             ("JENKINS_TUNNEL", ""),
         ],
     );
@@ -36,7 +37,8 @@ fn the_entry_points_variables() {
     assert_eq!(configuration.work_directory.unwrap().path, std::path::Path::new("/w"));
     assert_eq!(configuration.reconnect, Reconnect::GiveUpAfter(Duration::from_secs(86_400)));
     assert_eq!(configuration.java.options, ["-Xmx1g", "-DproxyCredentials=u:p"]);
-    assert_eq!(configuration.java.binary, Some("/jdk/bin/java".into()));
+    assert_eq!((configuration.java.binary, configuration.java.home), (None, Some("/jdk".into())));
+    assert_eq!(configuration.java.mode, JvmMode::Eager);
     assert_eq!(configuration.java.agent_file, Some("/a.jar".into()));
     let proxy = Proxy::new(false, "p", 3128).with_credentials("u", "p");
     assert_eq!(configuration.proxy.https, Some(proxy));
