@@ -1,0 +1,209 @@
+//! Filling in a stage that runs: containers, environment, steps, reports, credentials.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::{Work, active};
+use crate::catalog::model::{Environment, Reports, Span, StageEntry, Step};
+use crate::plan::condition::{Facts, RunFacts};
+use crate::plan::environment::{Bound, MAX_ENVIRONMENT};
+use crate::plan::fill::Filler;
+use crate::plan::matrix::Combination;
+use crate::plan::model::{PlanCredential, PlanService, PlanStage, PlanStep, PlanStepPost};
+use crate::plan::prepare::PreparedStage;
+use crate::plan::template::{Scope, value_text};
+
+impl Work<'_> {
+    pub(super) fn fill(
+        &mut self,
+        planned: &mut PlanStage,
+        entry: &StageEntry,
+        stage: &PreparedStage,
+        parameters: &BTreeMap<String, Value>,
+        matrix: &Combination,
+    ) {
+        let template = &stage.template;
+        let id = planned.id.clone();
+        let run = RunFacts::default();
+        let step_facts = Facts::new(parameters, self.plan_facts, self.job, &run);
+        let mut filler = Filler {
+            facts: &step_facts,
+            conditions: &stage.step_conditions,
+            own: Scope { params: parameters, matrix },
+            outer: Scope { params: self.parameters, matrix },
+            id: &id,
+            problems: &mut self.problems,
+        };
+        planned.effects = template.effects;
+        planned.containers = template
+            .containers
+            .iter()
+            .map(|one| filler.container(one, entry.containers.get(&one.name)))
+            .collect();
+        planned.services = template
+            .services
+            .iter()
+            .map(|one| PlanService {
+                name: one.name.to_string(),
+                image: filler.text("services.image", &one.image),
+                requests: one.requests.clone(),
+                limits: one.limits.clone(),
+                environment: filler.environment("services.environment", &one.environment),
+                port: one.port,
+            })
+            .collect();
+        let mut environment = filler.environment("environment", &template.environment);
+        let outer = filler.outer_environment(&entry.environment);
+        environment.extend(outer);
+        let mut bound = Bound::default();
+        for (name, schema) in template.parameters.properties() {
+            if let Some(value) = parameters.get(name) {
+                bound.add(name, schema, value);
+            }
+        }
+        environment.extend(bound.variables);
+        for (axis, value) in matrix {
+            let name = format!("MATRIX_{}", axis.to_ascii_uppercase().replace('-', "_"));
+            environment.insert(name, value_text(value));
+        }
+        let total: usize = environment.iter().map(|(k, v)| k.len() + v.len() + 2).sum();
+        if total > MAX_ENVIRONMENT {
+            filler.problem(
+                "environment",
+                format!("its variables take {total} bytes, the most is {MAX_ENVIRONMENT}: pass large values with `x-pass: file`"),
+            );
+        }
+        planned.environment = environment;
+        planned.files = bound.files;
+        let first = template.containers.first().map(|one| one.name.to_string());
+        let mut steps = |name: &str, all: &[Step], container: Option<&String>| -> Vec<PlanStep> {
+            let mut planned: Vec<PlanStep> = Vec::new();
+            for step in all {
+                match &step.extension {
+                    Some(point) => {
+                        for added in entry.extensions.get(point).into_iter().flatten() {
+                            let number = planned.len() + 1;
+                            planned.extend(filler.step(name, number, added, container));
+                        }
+                    }
+                    None => {
+                        let number = planned.len() + 1;
+                        planned.extend(filler.step(name, number, step, container));
+                    }
+                }
+            }
+            planned
+        };
+        planned.steps = steps("steps", &template.steps, first.as_ref());
+        // A rehearsal stands in for the steps, so it asks for no container beyond theirs.
+        let own = planned.steps.first().and_then(|step| step.container.clone());
+        let own = own.or_else(|| first.clone());
+        planned.rehearsal = steps("rehearsal", &template.rehearsal, own.as_ref());
+        let mut post = |name: &str, all: &[Step]| steps(name, all, own.as_ref());
+        planned.post = PlanStepPost {
+            always: post("post.always", &template.post.always),
+            success: post("post.success", &template.post.success),
+            failure: post("post.failure", &template.post.failure),
+            aborted: post("post.aborted", &template.post.aborted),
+        };
+        // A container that no step is left for would only be asked for and never used.
+        let used: BTreeSet<&String> = planned
+            .steps
+            .iter()
+            .chain(&planned.rehearsal)
+            .chain(planned.post.lists().into_iter().flat_map(|(_, steps)| steps))
+            .filter_map(|step| step.container.as_ref())
+            .collect();
+        planned.containers.retain(|one| used.contains(&one.name));
+        let mut globs = |all: &[String]| -> Vec<String> {
+            let mut globs: Vec<String> = Vec::new();
+            for one in all.iter().map(|one| without_here(&filler.text("reports", one))) {
+                if !one.is_empty() && !globs.contains(&one) {
+                    globs.push(one);
+                }
+            }
+            globs
+        };
+        let junit = globs(&template.reports.junit);
+        let archive = globs(&template.reports.archive);
+        let coverage = template
+            .reports
+            .coverage
+            .iter()
+            .map(|one| {
+                let mut one = one.clone();
+                one.path = without_here(&filler.text("reports", &one.path));
+                one
+            })
+            .collect();
+        planned.reports = Reports { junit, coverage, archive };
+        planned.credentials = template
+            .credentials
+            .iter()
+            .map(|one| PlanCredential {
+                id: filler.text("credentials", &one.id),
+                kind: one.kind,
+                variable: one.variable.clone(),
+                username_variable: one.username_variable.clone(),
+                optional: one.optional,
+            })
+            // An id that is an empty parameter: the stage goes without.
+            .filter(|one| !(one.optional && one.id.is_empty()))
+            .collect();
+        planned.retry = entry.retry.clone().or_else(|| template.retry.clone());
+        let timeout = entry.timeout.as_ref().or(template.timeout.as_ref());
+        planned.timeout_seconds = timeout.map(Span::seconds);
+        planned.lock = entry.lock.as_ref().map(|one| filler.outer_text("lock", &one.resource));
+        planned.approval = entry.approval.clone().map(|mut one| {
+            one.message = filler.outer_text("approval", &one.message);
+            one
+        });
+    }
+}
+
+pub(super) fn empty_stage(id: String, name: String, title: String, template: String) -> PlanStage {
+    PlanStage {
+        id,
+        name,
+        title,
+        template,
+        decision: active("always runs"),
+        matrix: Combination::new(),
+        parameters: BTreeMap::new(),
+        effects: crate::catalog::model::Effects::Workspace,
+        containers: Vec::new(),
+        services: Vec::new(),
+        environment: Environment::new(),
+        files: BTreeMap::new(),
+        steps: Vec::new(),
+        rehearsal: Vec::new(),
+        reports: Reports::default(),
+        credentials: Vec::new(),
+        retry: None,
+        timeout_seconds: None,
+        lock: None,
+        approval: None,
+        allow_failure: false,
+        after_failure: false,
+        post: PlanStepPost::default(),
+    }
+}
+
+/// A glob without its `.` components, which a directory parameter brings along: Ant's patterns, and so
+/// those of Jenkins, match no path with them.
+fn without_here(glob: &str) -> String {
+    glob.split('/').filter(|part| *part != ".").collect::<Vec<_>>().join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_here;
+
+    #[test]
+    fn a_glob_loses_the_directory_it_is_in() {
+        assert_eq!(without_here("./dist/**"), "dist/**");
+        assert_eq!(without_here("web/./dist/*.x"), "web/dist/*.x");
+        assert_eq!(without_here("/abs/..x/.y"), "/abs/..x/.y");
+    }
+}

@@ -1,0 +1,379 @@
+//! Conditions in CEL, decided as early as their facts allow.
+//!
+//! A condition may speak of facts that exist only at run time (`changed_files`, `results`). It is
+//! evaluated with three values: true, false, and unknown until those facts come. `&&`, `||`, `!`
+//! and `?:` decide with what is known, so `params.deploy && any_match(changed_files, "src/**")`
+//! is false at once where nothing is deployed.
+
+mod height;
+mod references;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, LazyLock};
+
+use cel::common::ast::{Expr, IdedExpr, operators};
+use cel::extractors::This;
+use cel::{Context, Env, Program, Value as CelValue};
+use globset::GlobBuilder;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::catalog::model::PlanFacts;
+use crate::text::{nearest_hint, shown};
+
+use height::{MAX_HEIGHT, height};
+pub use references::References;
+use references::references;
+
+/// The longest condition, in bytes.
+const MAX_LENGTH: usize = 4096;
+/// The variables of a condition.
+pub const VARIABLES: [&str; 11] = [
+    "params",
+    "branch",
+    "tag",
+    "pull_request",
+    "is_pull_request",
+    "cause",
+    "controller",
+    "job",
+    "matrix",
+    "changed_files",
+    "results",
+];
+/// The functions beyond those of CEL.
+pub const FUNCTIONS: [&str; 2] = ["glob", "any_match"];
+
+/// The functions of CEL that make sense with the variables here.
+const STANDARD_FUNCTIONS: &[&str] = &[
+    "size",
+    "contains",
+    "startsWith",
+    "endsWith",
+    "matches",
+    "int",
+    "uint",
+    "double",
+    "string",
+    "bool",
+    "type",
+    "dyn",
+];
+
+/// How a stage ended, as conditions see it in `results`.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// It has not run yet.
+    Pending,
+    /// All went well.
+    Success,
+    /// It failed, and was allowed to.
+    Unstable,
+    /// It failed.
+    Failure,
+    /// Somebody stopped it.
+    Aborted,
+    /// It did not run.
+    Skipped,
+}
+
+impl Outcome {
+    /// The word that conditions and reports use.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Success => "success",
+            Self::Unstable => "unstable",
+            Self::Failure => "failure",
+            Self::Aborted => "aborted",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+/// Facts that come at run time.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RunFacts {
+    /// Changed files, known after the checkout.
+    #[serde(default)]
+    pub changed_files: Option<Vec<String>>,
+    /// Results by name of the stage.
+    #[serde(default)]
+    pub results: Option<BTreeMap<String, Outcome>>,
+}
+
+/// A compiled condition.
+#[derive(Debug)]
+pub struct Condition {
+    source: String,
+    program: Program,
+    references: References,
+}
+
+/// What a condition comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// True.
+    True,
+    /// False.
+    False,
+    /// Not known before the facts of run time.
+    Unknown,
+}
+
+/// The values of the variables of conditions, for one plan.
+pub struct Facts<'a> {
+    context: Context<'a, 'a>,
+    unknown: BTreeSet<&'static str>,
+    params: &'a BTreeMap<String, Value>,
+    branch: Option<&'a str>,
+}
+
+impl std::fmt::Debug for Facts<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Facts").field("unknown", &self.unknown).finish_non_exhaustive()
+    }
+}
+
+static STANDARD: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
+
+fn glob_matches(text: &str, pattern: &str) -> bool {
+    GlobBuilder::new(pattern)
+        .literal_separator(true)
+        .build()
+        .is_ok_and(|glob| glob.compile_matcher().is_match(text))
+}
+
+fn cel_glob(This(text): This<Arc<String>>, pattern: Arc<String>) -> bool {
+    glob_matches(&text, &pattern)
+}
+
+fn cel_any_match(This(list): This<Arc<Vec<CelValue>>>, pattern: Arc<String>) -> bool {
+    list.iter().any(|one| matches!(one, CelValue::String(text) if glob_matches(text, &pattern)))
+}
+
+impl<'a> Facts<'a> {
+    /// The facts of a plan, and those of run time as far as they have come.
+    #[must_use]
+    pub fn new(
+        params: &'a BTreeMap<String, Value>,
+        plan: &'a PlanFacts,
+        job: (&'a str, &'a str),
+        run: &RunFacts,
+    ) -> Self {
+        let mut context = Context::with_env(Arc::clone(&STANDARD));
+        // Neither name is one of the standard library, so this cannot be refused.
+        let _ = context.add_function("glob", cel_glob);
+        let _ = context.add_function("any_match", cel_any_match);
+        let text = |value: &Option<String>| value.clone().unwrap_or_default();
+        let _ = context.add_variable("params", params);
+        context.add_variable_from_value("branch", text(&plan.branch));
+        context.add_variable_from_value("tag", text(&plan.tag));
+        context.add_variable_from_value("pull_request", text(&plan.pull_request));
+        context.add_variable_from_value("is_pull_request", plan.pull_request.is_some());
+        context.add_variable_from_value("cause", text(&plan.cause));
+        context.add_variable_from_value("controller", job.0.to_owned());
+        context.add_variable_from_value("job", job.1.to_owned());
+        let mut unknown = BTreeSet::new();
+        match run.changed_files.as_ref().or(plan.changed_files.as_ref()) {
+            Some(files) => {
+                let _ = context.add_variable("changed_files", files);
+            }
+            None => {
+                unknown.insert("changed_files");
+            }
+        }
+        match &run.results {
+            Some(results) => {
+                let _ = context.add_variable("results", results);
+            }
+            None => {
+                unknown.insert("results");
+            }
+        }
+        Self { context, unknown, params, branch: plan.branch.as_deref() }
+    }
+}
+
+impl Condition {
+    /// Compiles a condition.
+    ///
+    /// # Errors
+    /// What is wrong with it: too long or deep, not CEL, a variable or function that is not known.
+    pub fn compile(source: &str) -> Result<Self, String> {
+        if source.len() > MAX_LENGTH {
+            return Err(format!("the condition is over {MAX_LENGTH} bytes: split the stage"));
+        }
+        if height(source) > MAX_HEIGHT {
+            return Err(format!(
+                "over {MAX_HEIGHT} operators or brackets are deep in each other: make it simpler"
+            ));
+        }
+        let program = Program::compile(source).map_err(|error| {
+            let text = error.to_string();
+            let first = text.lines().next().unwrap_or("not valid").to_owned();
+            format!("not a CEL condition: {first}")
+        })?;
+        let references = references(program.expression());
+        if let Some(name) =
+            references.variables.iter().find(|name| !VARIABLES.contains(&name.as_str()))
+        {
+            let hint = nearest_hint(name, VARIABLES);
+            return Err(format!("there is no variable `{name}`{hint}"));
+        }
+        if let Some(name) = references.functions.iter().find(|name| {
+            !FUNCTIONS.contains(&name.as_str()) && !STANDARD_FUNCTIONS.contains(&name.as_str())
+        }) {
+            let known = FUNCTIONS.iter().chain(STANDARD_FUNCTIONS).copied();
+            let hint = nearest_hint(name, known);
+            return Err(format!("there is no function `{name}`{hint}"));
+        }
+        Ok(Self { source: source.to_owned(), program, references })
+    }
+
+    /// The condition as it was written.
+    #[must_use]
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// What it speaks of.
+    #[must_use]
+    pub fn references(&self) -> &References {
+        &self.references
+    }
+
+    /// The facts of run time that it speaks of: `changed_files`, `results.unit-tests`.
+    #[must_use]
+    pub fn needs(&self) -> Vec<String> {
+        let mut needs = Vec::new();
+        if self.references.variables.contains("changed_files") {
+            needs.push("changed_files".to_owned());
+        }
+        if self.references.results.is_empty() && self.references.variables.contains("results") {
+            needs.push("results".to_owned());
+        }
+        needs.extend(self.references.results.iter().map(|name| format!("results.{name}")));
+        needs
+    }
+
+    /// What it comes to.
+    ///
+    /// # Errors
+    /// When it cannot be evaluated or is no truth value.
+    pub fn evaluate(
+        &self,
+        facts: &Facts<'_>,
+        matrix: &BTreeMap<String, Value>,
+    ) -> Result<Verdict, String> {
+        let mut scope = facts.context.new_inner_scope();
+        let _ = scope.add_variable("matrix", matrix);
+        verdict(self.program.expression(), &scope, &facts.unknown)
+            .map_err(|error| format!("`{}`: {error}", self.source))
+    }
+
+    /// The values that decided it, for people: `params.deploy = "none", branch = "main"`.
+    #[must_use]
+    pub fn values(&self, facts: &Facts<'_>, matrix: &BTreeMap<String, Value>) -> String {
+        let mut values: Vec<String> = Vec::new();
+        let shown_value = |map: &BTreeMap<String, Value>, name: &str| match map.get(name) {
+            Some(value) => shown(value),
+            None => "not given".to_owned(),
+        };
+        for name in &self.references.params {
+            values.push(format!("params.{name} = {}", shown_value(facts.params, name)));
+        }
+        for name in &self.references.axes {
+            values.push(format!("matrix.{name} = {}", shown_value(matrix, name)));
+        }
+        if self.references.variables.contains("branch") {
+            let branch = facts.branch.map_or("not known".to_owned(), |one| format!("{one:?}"));
+            values.push(format!("branch = {branch}"));
+        }
+        values.join(", ")
+    }
+}
+
+fn verdict(
+    expression: &IdedExpr,
+    scope: &Context<'_, '_>,
+    unknown: &BTreeSet<&'static str>,
+) -> Result<Verdict, String> {
+    if let Expr::Call(call) = &expression.expr {
+        let arguments = call.args.as_slice();
+        match (call.func_name.as_str(), arguments) {
+            (operators::LOGICAL_AND, [left, right]) => {
+                return both(left, right, scope, unknown, Verdict::False, Verdict::True);
+            }
+            (operators::LOGICAL_OR, [left, right]) => {
+                return both(left, right, scope, unknown, Verdict::True, Verdict::False);
+            }
+            (operators::LOGICAL_NOT, [inner]) => {
+                return Ok(match verdict(inner, scope, unknown)? {
+                    Verdict::True => Verdict::False,
+                    Verdict::False => Verdict::True,
+                    Verdict::Unknown => Verdict::Unknown,
+                });
+            }
+            (operators::CONDITIONAL, [condition, yes, no]) => {
+                return match verdict(condition, scope, unknown)? {
+                    Verdict::True => verdict(yes, scope, unknown),
+                    Verdict::False => verdict(no, scope, unknown),
+                    Verdict::Unknown => Ok(Verdict::Unknown),
+                };
+            }
+            _ => {}
+        }
+    }
+    if references(expression).variables.iter().any(|name| unknown.contains(name.as_str())) {
+        return Ok(Verdict::Unknown);
+    }
+    match scope.resolve(expression) {
+        Ok(CelValue::Bool(true)) => Ok(Verdict::True),
+        Ok(CelValue::Bool(false)) => Ok(Verdict::False),
+        Ok(other) => Err(format!("expected true or false, got {}", other.type_of())),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// `&&` and `||`: one side that decides is enough, even where the other one is in error or not
+/// known, as CEL has it.
+fn both(
+    left: &IdedExpr,
+    right: &IdedExpr,
+    scope: &Context<'_, '_>,
+    unknown: &BTreeSet<&'static str>,
+    decides: Verdict,
+    otherwise: Verdict,
+) -> Result<Verdict, String> {
+    let left = verdict(left, scope, unknown);
+    if left == Ok(decides) {
+        return left;
+    }
+    let right = verdict(right, scope, unknown);
+    if right == Ok(decides) {
+        return right;
+    }
+    match (left?, right?) {
+        (Verdict::Unknown, _) | (_, Verdict::Unknown) => Ok(Verdict::Unknown),
+        _ => Ok(otherwise),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,105 @@
+//! What a condition speaks of: variables, functions, parameters, axes, results.
+
+use std::collections::BTreeSet;
+
+use cel::common::ast::{EntryExpr, Expr, IdedExpr, LiteralValue, operators};
+
+/// What a condition speaks of.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct References {
+    /// Variables at the top: `params`, `branch`.
+    pub variables: BTreeSet<String>,
+    /// Functions that are called.
+    pub functions: BTreeSet<String>,
+    /// Parameters: `params.deploy`.
+    pub params: BTreeSet<String>,
+    /// Axes: `matrix.php`.
+    pub axes: BTreeSet<String>,
+    /// Stages whose results are asked for.
+    pub results: BTreeSet<String>,
+}
+
+/// What a condition speaks of.
+pub(super) fn references(expression: &IdedExpr) -> References {
+    let mut found = References::default();
+    collect(expression, &mut Vec::new(), &mut found);
+    found
+}
+
+fn collect(expression: &IdedExpr, local: &mut Vec<String>, found: &mut References) {
+    match &expression.expr {
+        Expr::Ident(name) => {
+            if !local.contains(name) && !name.starts_with('@') {
+                found.variables.insert(name.clone());
+            }
+        }
+        Expr::Select(select) => {
+            member(&select.operand, &select.field, local, found);
+            collect(&select.operand, local, found);
+        }
+        Expr::Call(call) => {
+            if call.func_name == operators::INDEX
+                && let [operand, index] = call.args.as_slice()
+                && let Expr::Literal(LiteralValue::String(text)) = &index.expr
+            {
+                member(operand, text.inner(), local, found);
+            }
+            // Operators have names that nobody can write.
+            if call.func_name.starts_with(|c: char| c.is_ascii_alphabetic()) {
+                found.functions.insert(call.func_name.clone());
+            }
+            if let Some(target) = &call.target {
+                collect(target, local, found);
+            }
+            for argument in &call.args {
+                collect(argument, local, found);
+            }
+        }
+        Expr::Comprehension(all) => {
+            collect(&all.iter_range, local, found);
+            collect(&all.accu_init, local, found);
+            let before = local.len();
+            local.push(all.iter_var.clone());
+            local.extend(all.iter_var2.clone());
+            local.push(all.accu_var.clone());
+            collect(&all.loop_cond, local, found);
+            collect(&all.loop_step, local, found);
+            collect(&all.result, local, found);
+            local.truncate(before);
+        }
+        Expr::List(list) => list.elements.iter().for_each(|one| collect(one, local, found)),
+        Expr::Map(map) => entries(map.entries.iter().map(|one| &one.expr), local, found),
+        Expr::Struct(one) => entries(one.entries.iter().map(|one| &one.expr), local, found),
+        Expr::Literal(_) | Expr::Unspecified => {}
+    }
+}
+
+fn entries<'e>(
+    all: impl Iterator<Item = &'e EntryExpr>,
+    local: &mut Vec<String>,
+    found: &mut References,
+) {
+    for entry in all {
+        match entry {
+            EntryExpr::StructField(field) => collect(&field.value, local, found),
+            EntryExpr::MapEntry(entry) => {
+                collect(&entry.key, local, found);
+                collect(&entry.value, local, found);
+            }
+        }
+    }
+}
+
+fn member(operand: &IdedExpr, field: &str, local: &[String], found: &mut References) {
+    let Expr::Ident(name) = &operand.expr else { return };
+    if local.contains(name) {
+        return;
+    }
+    let set = match name.as_str() {
+        "params" => &mut found.params,
+        "matrix" => &mut found.axes,
+        "results" => &mut found.results,
+        _ => return,
+    };
+    set.insert(field.to_owned());
+}

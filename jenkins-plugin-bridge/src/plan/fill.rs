@@ -1,0 +1,156 @@
+//! Filling the placeholders of a stage, and checking what comes out.
+
+use std::collections::BTreeMap;
+
+use super::condition::{Condition, Facts, Verdict};
+use super::environment::{MAX_VARIABLE, is_forbidden};
+use super::model::{PlanContainer, PlanStep};
+use super::template::Scope;
+use crate::catalog::model::{Container, ContainerPatch, Environment, Resources, Span, Step};
+use crate::error::Problem;
+
+/// Fills texts for one stage and keeps what is wrong.
+pub(super) struct Filler<'a> {
+    pub facts: &'a Facts<'a>,
+    pub conditions: &'a BTreeMap<String, Condition>,
+    pub own: Scope<'a>,
+    pub outer: Scope<'a>,
+    pub id: &'a str,
+    pub problems: &'a mut Vec<Problem>,
+}
+
+impl Filler<'_> {
+    pub fn problem(&mut self, part: &str, message: impl Into<String>) {
+        self.problems.push(Problem::new(format!("stages.{}.{part}", self.id), message));
+    }
+
+    fn filled(&mut self, part: &str, result: Result<String, String>) -> String {
+        match result {
+            Ok(text) => {
+                if text.contains('\0') || text.len() > MAX_VARIABLE {
+                    self.problem(part, "the text has a NUL character or is over 96 KiB");
+                }
+                text
+            }
+            Err(message) => {
+                self.problem(part, message);
+                String::new()
+            }
+        }
+    }
+
+    pub fn text(&mut self, part: &str, text: &str) -> String {
+        let result = self.own.text(text);
+        self.filled(part, result)
+    }
+
+    pub fn outer_text(&mut self, part: &str, text: &str) -> String {
+        let result = self.outer.text(text);
+        self.filled(part, result)
+    }
+
+    pub fn environment(&mut self, part: &str, all: &Environment) -> Environment {
+        all.iter()
+            .map(|(name, value)| {
+                self.check_name(part, name, value);
+                (name.clone(), self.text(part, value))
+            })
+            .collect()
+    }
+
+    pub fn outer_environment(&mut self, all: &Environment) -> Environment {
+        all.iter()
+            .map(|(name, value)| {
+                self.check_name("environment", name, value);
+                (name.clone(), self.outer_text("environment", value))
+            })
+            .collect()
+    }
+
+    fn check_name(&mut self, part: &str, name: &str, value: &str) {
+        if value.contains("${{") && is_forbidden(name) {
+            self.problem(
+                part,
+                format!("variable `{name}` steers programs and cannot be bound to a parameter"),
+            );
+        }
+    }
+
+    pub fn container(&mut self, one: &Container, patch: Option<&ContainerPatch>) -> PlanContainer {
+        let mut environment = self.environment("containers.environment", &one.environment);
+        let mut planned = PlanContainer {
+            name: one.name.to_string(),
+            image: String::new(),
+            requests: one.requests.clone(),
+            limits: one.limits.clone(),
+            environment: Environment::new(),
+            caches: one.caches.clone(),
+            tools: one.tools.clone(),
+        };
+        match patch.and_then(|patch| patch.image.as_ref()) {
+            Some(image) => planned.image = self.outer_text("containers.image", image),
+            None => planned.image = self.text("containers.image", &one.image),
+        }
+        if !is_image(&planned.image) {
+            let message = format!(
+                "{:?} is no name of an image: expected the form registry/name:tag or …@sha256:…",
+                planned.image
+            );
+            self.problem("containers.image", message);
+        }
+        if let Some(patch) = patch {
+            environment.extend(self.outer_environment(&patch.environment));
+            patch_resources(&mut planned.requests, &patch.requests);
+            patch_resources(&mut planned.limits, &patch.limits);
+        }
+        planned.environment = environment;
+        planned
+    }
+
+    pub fn step(
+        &mut self,
+        list: &str,
+        number: usize,
+        step: &Step,
+        first: Option<&String>,
+    ) -> Option<PlanStep> {
+        if let Some(source) = &step.when {
+            match self.conditions.get(source)?.evaluate(self.facts, self.own.matrix) {
+                Ok(Verdict::True) => {}
+                Ok(Verdict::False) => return None,
+                Ok(Verdict::Unknown) => {
+                    let message = "conditions of steps are decided when the plan is made: put it at the stage";
+                    self.problem(list, message);
+                }
+                Err(message) => self.problem(list, message),
+            }
+        }
+        let script = self.text(list, step.script.as_ref()?);
+        Some(PlanStep {
+            name: step.name.clone().unwrap_or_else(|| format!("step {number}")),
+            shell: step.shell,
+            container: step.container.as_ref().map(ToString::to_string).or_else(|| first.cloned()),
+            environment: self.environment(list, &step.environment),
+            script,
+            timeout_seconds: step.timeout.as_ref().map(Span::seconds),
+        })
+    }
+}
+
+/// Whether a text can be an image: what could be an option of a container tool cannot.
+fn is_image(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.len() <= 512
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-/:@".contains(c))
+}
+
+fn patch_resources(target: &mut Resources, patch: &Resources) {
+    let set = |target: &mut Option<_>, patch: &Option<_>| {
+        if patch.is_some() {
+            target.clone_from(patch);
+        }
+    };
+    set(&mut target.cpu, &patch.cpu);
+    set(&mut target.memory, &patch.memory);
+    set(&mut target.ephemeral_storage, &patch.ephemeral_storage);
+}
