@@ -1,0 +1,54 @@
+//! Reads what a Jenkins controller knows about its jobs: names, labels, parameters with their
+//! types and defaults, and the parameters of a running build. Nothing is changed there, except
+//! that a build may be triggered.
+//!
+//! Passwords are not read: the JSON API does not export them, and `config.xml` (which carries
+//! their encrypted form) is not asked for where a job has one.
+
+mod args;
+mod build;
+mod cache;
+mod class;
+mod client;
+mod error;
+mod groovy;
+mod inventory;
+mod json;
+mod model;
+mod name;
+mod progress;
+mod retry;
+mod scope;
+mod show;
+mod suggest;
+mod tls;
+mod xml;
+
+#[cfg(test)]
+pub(crate) mod stub;
+#[cfg(test)]
+mod tests;
+
+pub use args::{ConnectArgs, InspectArgs, inspect};
+pub use build::{Build, BuildParameter, QueueItem};
+pub use cache::Cache;
+pub use class::{Family, JobKind};
+pub use client::{Answer, Client, ClientOptions, Conditional, Login, ProxyChoice, Validators};
+pub use error::RestError;
+pub use inventory::{Inventory, ReadOptions, Statistics};
+pub use model::{ActiveChoiceScript, Job, Parameter, ParameterKind, ScriptSource};
+pub use name::JobName;
+pub use progress::{Progress, ProgressSink};
+pub use retry::RetryPolicy;
+pub use show::{Format, show};
+pub use suggest::{Suggestion, suggest};
+
+/// Trust as the client of controllers has it, for other clients of this program.
+///
+/// # Errors
+/// [`RestError::Setup`].
+pub(crate) fn tls_client_config(
+    ca_files: &[std::path::PathBuf],
+) -> Result<rustls::ClientConfig, RestError> {
+    tls::client_config(ca_files)
+}
