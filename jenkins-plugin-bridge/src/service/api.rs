@@ -1,0 +1,78 @@
+//! The HTTP side of the operations.
+
+mod extract;
+mod handlers;
+pub mod types;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{MethodRouter, get, post};
+use tracing::Instrument as _;
+
+use super::openapi::{OPERATIONS, OperationId};
+use super::problem::Problem;
+use super::state::Service;
+use super::traces;
+
+/// All routes.
+pub fn router(service: &Arc<Service>) -> Router {
+    let mut router = Router::new();
+    for (index, (operation, id)) in OPERATIONS.iter().zip(OperationId::ALL).enumerate() {
+        let around = from_fn_with_state((Arc::clone(service), index), measure);
+        router = router.route(operation.path, handler(*id).route_layer(around));
+    }
+    router
+        .fallback(|| async { Problem::missing("path; /v1/openapi.json has all of them") })
+        .method_not_allowed_fallback(|| async {
+            let mut problem = Problem::malformed("this path has other methods");
+            problem.status = 405;
+            problem
+        })
+        .with_state(Arc::clone(service))
+}
+
+fn handler(id: OperationId) -> MethodRouter<Arc<Service>> {
+    match id {
+        OperationId::create_plan => post(handlers::create_plan),
+        OperationId::get_plan => get(handlers::get_plan),
+        OperationId::evaluate_plan => post(handlers::evaluate_plan),
+        OperationId::add_events => post(handlers::add_events),
+        OperationId::claim_build => post(handlers::claim_build),
+        OperationId::get_build => get(handlers::get_build),
+        OperationId::get_catalog => get(handlers::get_catalog),
+        OperationId::get_pipeline => get(handlers::get_pipeline),
+        OperationId::get_stage => get(handlers::get_stage),
+        OperationId::reload_catalog => post(handlers::reload_catalog),
+        OperationId::get_keys => get(handlers::get_keys),
+        OperationId::get_openapi => get(handlers::get_openapi),
+        OperationId::get_health => get(handlers::get_health),
+        OperationId::get_metrics => get(handlers::get_metrics),
+    }
+}
+
+/// Counts a request, writes it to the log, and gives it up when it takes too long.
+async fn measure(
+    State((service, index)): State<(Arc<Service>, usize)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let started = Instant::now();
+    let limit = service.options.request_timeout;
+    let span = traces::span(&OPERATIONS[index], request.headers());
+    let answered = tokio::time::timeout(limit, next.run(request)).instrument(span.clone());
+    let response = match answered.await {
+        Ok(response) => response,
+        Err(_) => Problem::too_slow().into_response(),
+    };
+    traces::ended(&span, response.status().as_u16());
+    let (status, took) = (response.status().as_u16(), started.elapsed());
+    service.metrics.request(index, status, took);
+    let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    tracing::debug!(parent: &span, status, micros, "answered");
+    response
+}

@@ -1,0 +1,242 @@
+//! Bodies of requests and answers.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::model::{Pipeline, StageTemplate};
+use crate::plan::evaluate::Decided;
+use crate::plan::{Outcome, RunFacts};
+use crate::service::live::ReloadState;
+use crate::service::sign::Envelope;
+
+/// What was decided at run time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Evaluation {
+    /// Digest of the plan.
+    pub digest: String,
+    /// The nodes of the plan that were deferred, each with its decision now.
+    pub decisions: Vec<Decided>,
+}
+
+/// What was decided at run time, and the same signed, for a shim that takes answers from a cache or
+/// through something that it does not trust.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct EvaluationAnswer {
+    /// What was decided.
+    #[serde(flatten)]
+    pub evaluation: Evaluation,
+    /// The same, signed for this build. The payload is a `SignedEvaluation`.
+    pub signed: Envelope,
+}
+
+/// What is signed of an evaluation. The keys of the JSON are sorted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SignedEvaluation {
+    /// Id of the build.
+    pub build: String,
+    /// The decisions.
+    pub decisions: Vec<Decided>,
+    /// Digest of the plan.
+    pub digest: String,
+    /// When it ends, in seconds since 1970.
+    pub expires_at: u64,
+    /// `pilotfish/signed-evaluation/v1`.
+    pub format: String,
+    /// When it was signed, in seconds since 1970.
+    pub issued_at: u64,
+    /// SHA-256 of the body of the request that it answers, as `sha256:` and hexadecimal digits: the
+    /// answer to one question is none to another.
+    pub request: String,
+}
+
+/// Says who runs a build.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Claim {
+    /// Name of the controller.
+    pub controller: String,
+    /// Address of the build there (`BUILD_URL`).
+    #[schemars(length(max = 2000))]
+    pub url: String,
+}
+
+/// Who runs a build.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ClaimAnswer {
+    /// Name of the controller.
+    pub controller: String,
+    /// Address of the build there.
+    pub url: String,
+    /// When it was claimed, in seconds since 1970.
+    pub claimed_at: i64,
+}
+
+/// What happened in a build.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Events {
+    /// In the order in which it happened.
+    #[schemars(length(min = 1, max = 1000))]
+    pub events: Vec<Event>,
+}
+
+/// One thing that happened. `sequence` is its place in the build, from 0: the same one is taken
+/// once. `at_ms` is when it happened, in milliseconds since 1970. `node` is an id of the plan.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Event {
+    /// A stage or a group began.
+    StageStarted {
+        /// Place in the build.
+        sequence: u32,
+        /// When.
+        at_ms: u64,
+        /// Which.
+        node: String,
+    },
+    /// A stage or a group ended.
+    StageFinished {
+        /// Place in the build.
+        sequence: u32,
+        /// When.
+        at_ms: u64,
+        /// Which.
+        node: String,
+        /// How.
+        outcome: Outcome,
+        /// Why, in a few words; at most 2000 characters.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message: Option<String>,
+        /// Test cases.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tests: Option<TestCounts>,
+    },
+    /// The build ended.
+    BuildFinished {
+        /// Place in the build.
+        sequence: u32,
+        /// When.
+        at_ms: u64,
+        /// How.
+        outcome: Outcome,
+    },
+}
+
+impl Event {
+    /// Its place in the build.
+    #[must_use]
+    pub fn sequence(&self) -> u32 {
+        match self {
+            Self::StageStarted { sequence, .. }
+            | Self::StageFinished { sequence, .. }
+            | Self::BuildFinished { sequence, .. } => *sequence,
+        }
+    }
+}
+
+/// Test cases of a stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TestCounts {
+    /// Passed.
+    pub passed: u32,
+    /// Failed.
+    pub failed: u32,
+    /// Skipped.
+    pub skipped: u32,
+}
+
+/// What became of events.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct EventsAnswer {
+    /// How many came in.
+    pub received: usize,
+    /// How many of them are new.
+    pub added: usize,
+}
+
+/// A build.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Build {
+    /// Id.
+    pub id: String,
+    /// Name of the controller.
+    pub controller: String,
+    /// Full name of the job.
+    pub job: String,
+    /// Number.
+    pub number: i64,
+    /// Digest of its plan.
+    pub digest: String,
+    /// When it asked for its plan, in seconds since 1970.
+    pub created_at: i64,
+    /// Who runs it, once it was claimed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub claim: Option<ClaimAnswer>,
+    /// How it ended, once it has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+    /// What happened.
+    pub events: Vec<Event>,
+    /// What it was told at run time, with the facts that it gave.
+    pub evaluations: Vec<KeptEvaluation>,
+}
+
+/// An evaluation that was kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct KeptEvaluation {
+    /// The facts.
+    pub facts: RunFacts,
+    /// The answer.
+    pub answer: Evaluation,
+}
+
+/// The catalog in use.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct CatalogAnswer {
+    /// Name.
+    pub name: String,
+    /// Version.
+    pub version: String,
+    /// What it is for.
+    pub description: String,
+    /// Digest of its files.
+    pub digest: String,
+    /// When it was read.
+    pub loaded_at: String,
+    /// What became of the last reading.
+    pub reload: ReloadState,
+    /// Pipelines: versions by name.
+    pub pipelines: BTreeMap<String, String>,
+    /// Stages: versions by name, the newest first.
+    pub stages: BTreeMap<String, Vec<String>>,
+    /// Names of the rules, in order.
+    pub rules: Vec<String>,
+}
+
+/// A pipeline template.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct PipelineAnswer {
+    /// The file it is from.
+    pub file: String,
+    /// The template.
+    pub pipeline: Pipeline,
+}
+
+/// A stage template.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct StageAnswer {
+    /// All versions, the newest first.
+    pub versions: Vec<StageTemplate>,
+}
+
+/// Whether the service can do its work.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Health {
+    /// `ok`, or `degraded` where an older catalog is in use because the newer one is broken.
+    pub status: &'static str,
+    /// Whether the catalog in use is the one in the directory.
+    pub catalog_is_current: bool,
+}

@@ -1,0 +1,258 @@
+//! The `serve` command, and those that make keys and tokens for it.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::level_filters::LevelFilter;
+use zeroize::Zeroizing;
+
+use super::auth::{AccessTokens, Scope};
+use super::config::{read_controllers, read_tokens};
+use super::live::LiveCatalog;
+use super::rate::Rates;
+use super::server::{Limits, Server, TlsFiles};
+use super::sign::KeyRing;
+use super::state::{Service, ServiceOptions};
+use super::store::Store;
+use super::traces::{self, LogFormat};
+use crate::error::{BridgeError, Problem};
+
+/// The variable that may hold the URL of the database, which may hold a password.
+const DATABASE_VARIABLE: &str = "PILOTFISH_DATABASE_URL";
+/// How often old builds are removed.
+const SWEEP_EVERY: Duration = Duration::from_secs(3600);
+
+/// `serve`: the service.
+#[derive(Debug, Clone, Args)]
+pub struct ServeArgs {
+    /// Directory of the catalog.
+    #[arg(long, value_name = "DIR")]
+    pub catalog: PathBuf,
+    /// Where to listen. Without TLS only an address of this machine is taken.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8089")]
+    pub listen: SocketAddr,
+    /// PEM file with the certificate and those that lead to its authority.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// PEM file with the key of the certificate.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+    /// Listen without TLS on any address: something in front of the service ends TLS.
+    #[arg(long, conflicts_with = "tls_cert")]
+    pub behind_proxy: bool,
+    /// File of access tokens; `token` makes entries for it.
+    #[arg(long, value_name = "FILE")]
+    pub tokens: PathBuf,
+    /// PEM file with an Ed25519 key; `keygen` makes one. The first signs; further ones are those
+    /// that signed before.
+    #[arg(long, value_name = "FILE", required = true)]
+    pub signing_key: Vec<PathBuf>,
+    /// File of controllers that the service may read for parameters.
+    #[arg(long, value_name = "FILE")]
+    pub controllers: Option<PathBuf>,
+    /// `sqlite:FILE` or `postgres://…`. The variable PILOTFISH_DATABASE_URL keeps a password off the
+    /// command line.
+    #[arg(long, value_name = "URL")]
+    pub database: Option<String>,
+    /// Seconds between looks at the files of the catalog; 0 for SIGHUP and the operation only.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    pub reload: u32,
+    /// Hours that a signed plan and the token of its build hold.
+    #[arg(long, value_name = "HOURS", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=720))]
+    pub plan_hours: u32,
+    /// Days that builds are kept.
+    #[arg(long, value_name = "DAYS", default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=3650))]
+    pub keep_days: u32,
+    /// How the log is written.
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+    /// How much is written: error, warn, info, or debug for a line about each request.
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    pub log_level: LevelFilter,
+    /// Address of a collector that takes traces by OTLP over HTTP, as http://collector:4318.
+    /// Without it: the variables OTEL_EXPORTER_OTLP_ENDPOINT and
+    /// OTEL_EXPORTER_OTLP_TRACES_ENDPOINT; no traces where none is set.
+    #[arg(long, value_name = "URL")]
+    pub otlp_endpoint: Option<String>,
+    /// Requests a second that one access token may make, unless its entry says otherwise.
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..))]
+    pub token_rate: u32,
+}
+
+/// `keygen`: a signing key.
+#[derive(Debug, Clone, Args)]
+pub struct KeyArgs {
+    /// File to write. One that is there is not touched.
+    pub file: PathBuf,
+}
+
+/// `token`: an access token.
+#[derive(Debug, Clone, Args)]
+pub struct TokenArgs {
+    /// Whose it is, for the log.
+    pub name: String,
+    /// What it is good for. May be given several times.
+    #[arg(long, value_name = "SCOPE", required = true, value_parser = scope)]
+    pub scope: Vec<Scope>,
+    /// The one controller that it is good for. Needed for plans:create.
+    #[arg(long, value_name = "NAME")]
+    pub controller: Option<String>,
+}
+
+fn scope(text: &str) -> Result<Scope, String> {
+    Scope::ALL.into_iter().find(|one| one.as_str() == text).ok_or_else(|| {
+        let known: Vec<&str> = Scope::ALL.iter().map(|one| one.as_str()).collect();
+        format!("known are {}", known.join(", "))
+    })
+}
+
+fn refused(message: impl Into<String>) -> BridgeError {
+    BridgeError::Plan(vec![Problem::new("", message)])
+}
+
+/// Makes a signing key and says what its public half is.
+///
+/// # Errors
+/// When the file is there or cannot be written.
+pub fn make_key(args: &KeyArgs) -> Result<String, BridgeError> {
+    let pem = KeyRing::make().map_err(refused)?;
+    let failed = |error| BridgeError::io(format!("write {}", args.file.display()), error);
+    let mut options = fs::OpenOptions::new();
+    let mut file =
+        options.write(true).create_new(true).mode(0o600).open(&args.file).map_err(failed)?;
+    file.write_all(pem.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+    let keys = KeyRing::read(&[&args.file]).map_err(refused)?;
+    let public = keys.public().into_iter().next().ok_or_else(|| refused("no key was made"))?;
+    Ok(format!("key {}\n{}\n", public.keyid, public.spki))
+}
+
+/// A token for its holder, and the entry for the file of tokens.
+pub struct MadeToken {
+    /// The token. It is shown once.
+    pub token: Zeroizing<String>,
+    /// The entry.
+    pub entry: String,
+}
+
+impl fmt::Debug for MadeToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MadeToken").field("entry", &self.entry).finish_non_exhaustive()
+    }
+}
+
+/// Makes an access token.
+///
+/// # Errors
+/// `plans:create` without a controller.
+pub fn make_token(args: &TokenArgs) -> Result<MadeToken, BridgeError> {
+    let scopes: BTreeSet<Scope> = args.scope.iter().copied().collect();
+    let (token, kept) =
+        AccessTokens::make(&args.name, scopes, args.controller.clone()).map_err(refused)?;
+    AccessTokens::new(vec![kept.clone()]).map_err(refused)?;
+    // A JSON object is a YAML value.
+    let entry = serde_json::to_string(&kept).map_err(|error| refused(error.to_string()))?;
+    Ok(MadeToken { token: Zeroizing::new(token), entry: format!("  - {entry}\n") })
+}
+
+/// Runs the service until it is told to stop by SIGTERM or SIGINT.
+///
+/// # Errors
+/// What keeps it from starting.
+pub async fn serve(args: &ServeArgs) -> Result<(), BridgeError> {
+    let traces = traces::start(args.log_format, args.log_level, args.otlp_endpoint.as_deref())
+        .map_err(refused)?;
+    if args.tls_cert.is_none() && !args.behind_proxy && !args.listen.ip().is_loopback() {
+        return Err(refused(format!(
+            "tokens would go over {} in the clear; give --tls-cert and --tls-key, or \
+             --behind-proxy where something in front of the service ends TLS",
+            args.listen
+        )));
+    }
+    let tls = match (&args.tls_cert, &args.tls_key) {
+        (Some(certificate), Some(key)) => Some(Arc::new(TlsFiles::open(certificate, key)?)),
+        _ => None,
+    };
+    let catalog = LiveCatalog::open(&args.catalog)?;
+    let keys = KeyRing::read(&args.signing_key).map_err(refused)?;
+    let access = read_tokens(&args.tokens)?;
+    let controllers = args.controllers.as_deref().map(read_controllers).transpose()?;
+    let store = Store::open(&database(args)).await.map_err(|error| refused(error.to_string()))?;
+    let options = ServiceOptions {
+        plan_lifetime: Duration::from_secs(u64::from(args.plan_hours) * 3600),
+        keep_builds: Duration::from_secs(u64::from(args.keep_days) * 24 * 3600),
+        rates: Rates { access: args.token_rate, ..Rates::default() },
+        ..ServiceOptions::default()
+    };
+    let controllers = controllers.unwrap_or_default();
+    let service = Arc::new(Service::new(catalog, store, access, keys, controllers, options));
+    let server =
+        Server::bind(args.listen, Arc::clone(&service), tls.clone(), Limits::default()).await?;
+    let sent = traces.are_sent();
+    tracing::info!(address = %server.address()?, tls = tls.is_some(), traces = sent, "listening");
+    let chores = tokio::spawn(chores(service, tls, args.reload));
+    server.run(stop()).await;
+    chores.abort();
+    traces.finish().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn database(args: &ServeArgs) -> String {
+    let url = args.database.clone().or_else(|| std::env::var(DATABASE_VARIABLE).ok());
+    let url = url.unwrap_or_else(|| "sqlite:pilotfish-bridge.db".to_owned());
+    // A file that is not there is made.
+    if url.starts_with("sqlite:") && !url.contains('?') { format!("{url}?mode=rwc") } else { url }
+}
+
+async fn stop() {
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// Looks at the files from time to time and when SIGHUP says so; removes what is old.
+async fn chores(service: Arc<Service>, tls: Option<Arc<TlsFiles>>, reload: u32) {
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
+    let every = Duration::from_secs(u64::from(reload.max(1)));
+    let mut look = tokio::time::interval(every);
+    let mut sweep = tokio::time::interval(SWEEP_EVERY);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = look.tick(), if reload > 0 => reload_files(&service, tls.as_ref()).await,
+            _ = hangup.recv() => reload_files(&service, tls.as_ref()).await,
+            _ = sweep.tick() => match service.sweep().await {
+                Ok(0) => {}
+                Ok(removed) => tracing::info!(removed, "old builds were removed"),
+                Err(error) => tracing::warn!(%error, "old builds could not be removed"),
+            },
+        }
+    }
+}
+
+async fn reload_files(service: &Arc<Service>, tls: Option<&Arc<TlsFiles>>) {
+    let service = Arc::clone(service);
+    let tls = tls.map(Arc::clone);
+    let _ = tokio::task::spawn_blocking(move || {
+        service.catalog.reload();
+        if let Some(Err(error)) = tls.map(|tls| tls.reload()) {
+            tracing::error!(%error, "the certificate cannot be read; the earlier one stays");
+        }
+    })
+    .await;
+}

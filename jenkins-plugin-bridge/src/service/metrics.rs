@@ -1,0 +1,194 @@
+//! Counters and durations in the text format of Prometheus.
+
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use super::openapi::OPERATIONS;
+
+/// Upper ends of the buckets of durations, in microseconds.
+const BUCKETS: [u64; 13] = [
+    100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 500_000, 1_000_000,
+    10_000_000,
+];
+/// Classes of status.
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// How long something took, how often.
+#[derive(Debug, Default)]
+struct Histogram {
+    buckets: [AtomicU64; BUCKETS.len()],
+    sum: AtomicU64,
+    count: AtomicU64,
+}
+
+impl Histogram {
+    fn add(&self, took: Duration) {
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        for (bucket, _) in self.buckets.iter().zip(BUCKETS).filter(|(_, end)| micros <= *end) {
+            bucket.fetch_add(1, Relaxed);
+        }
+        self.sum.fetch_add(micros, Relaxed);
+        self.count.fetch_add(1, Relaxed);
+    }
+
+    fn write(&self, text: &mut String, name: &str, label: &str) {
+        for (bucket, end) in self.buckets.iter().zip(BUCKETS) {
+            let (end, count) = (seconds(end), bucket.load(Relaxed));
+            let comma = if label.is_empty() { "" } else { "," };
+            let _ = writeln!(text, "{name}_bucket{{{label}{comma}le=\"{end}\"}} {count}");
+        }
+        let count = self.count.load(Relaxed);
+        let comma = if label.is_empty() { "" } else { "," };
+        let _ = writeln!(text, "{name}_bucket{{{label}{comma}le=\"+Inf\"}} {count}");
+        let braces = if label.is_empty() { String::new() } else { format!("{{{label}}}") };
+        let _ = writeln!(text, "{name}_sum{braces} {}", seconds(self.sum.load(Relaxed)));
+        let _ = writeln!(text, "{name}_count{braces} {count}");
+    }
+}
+
+fn seconds(micros: u64) -> String {
+    let text = format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+#[derive(Debug, Default)]
+struct OperationCounts {
+    by_class: [AtomicU64; CLASSES.len()],
+    took: Histogram,
+}
+
+/// All counters.
+#[derive(Debug)]
+pub struct Metrics {
+    operations: Vec<OperationCounts>,
+    planning: Histogram,
+    /// Plans made for builds.
+    pub builds: AtomicU64,
+    /// Plans refused.
+    pub refused: AtomicU64,
+    /// Events taken.
+    pub events: AtomicU64,
+    /// Requests refused because their token made too many.
+    pub limited: AtomicU64,
+    /// Connections open now.
+    pub connections: AtomicU64,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            operations: OPERATIONS.iter().map(|_| OperationCounts::default()).collect(),
+            planning: Histogram::default(),
+            builds: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            events: AtomicU64::new(0),
+            limited: AtomicU64::new(0),
+            connections: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Metrics {
+    /// Counts a request.
+    pub fn request(&self, operation: usize, status: u16, took: Duration) {
+        let Some(counts) = self.operations.get(operation) else { return };
+        let class = usize::from(status / 100).clamp(1, CLASSES.len()) - 1;
+        counts.by_class[class].fetch_add(1, Relaxed);
+        counts.took.add(took);
+    }
+
+    /// Counts a plan that was made.
+    pub fn planned(&self, took: Duration) {
+        self.planning.add(took);
+    }
+
+    /// Everything as text.
+    #[must_use]
+    pub fn text(&self, catalog_is_current: bool) -> String {
+        let mut text = String::new();
+        let head = |text: &mut String, name: &str, kind: &str, help: &str| {
+            let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+        };
+        let name = "pilotfish_bridge_requests_total";
+        head(&mut text, name, "counter", "Requests by operation and class of status.");
+        for (operation, counts) in OPERATIONS.iter().zip(&self.operations) {
+            for (class, count) in CLASSES.iter().zip(&counts.by_class) {
+                let (id, count) = (operation.id, count.load(Relaxed));
+                if count > 0 {
+                    let _ =
+                        writeln!(text, "{name}{{operation=\"{id}\",status=\"{class}\"}} {count}");
+                }
+            }
+        }
+        let name = "pilotfish_bridge_request_seconds";
+        head(&mut text, name, "histogram", "How long requests took.");
+        for (operation, counts) in OPERATIONS.iter().zip(&self.operations) {
+            if counts.took.count.load(Relaxed) > 0 {
+                counts.took.write(&mut text, name, &format!("operation=\"{}\"", operation.id));
+            }
+        }
+        let name = "pilotfish_bridge_planning_seconds";
+        head(&mut text, name, "histogram", "How long the making of plans took, without storing.");
+        self.planning.write(&mut text, name, "");
+        for (name, kind, help, value) in [
+            (
+                "builds_total",
+                "counter",
+                "Builds that were given a plan.",
+                self.builds.load(Relaxed),
+            ),
+            (
+                "plans_refused_total",
+                "counter",
+                "Plans that were refused.",
+                self.refused.load(Relaxed),
+            ),
+            ("events_total", "counter", "Events taken from builds.", self.events.load(Relaxed)),
+            (
+                "requests_limited_total",
+                "counter",
+                "Requests refused because their token made too many.",
+                self.limited.load(Relaxed),
+            ),
+            ("connections", "gauge", "Connections open.", self.connections.load(Relaxed)),
+            (
+                "catalog_current",
+                "gauge",
+                "1 while the catalog in use is the one in the directory.",
+                u64::from(catalog_is_current),
+            ),
+        ] {
+            let name = format!("pilotfish_bridge_{name}");
+            head(&mut text, &name, kind, help);
+            let _ = writeln!(text, "{name} {value}");
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod unit {
+    use super::*;
+
+    #[test]
+    fn durations_fall_into_all_buckets_above_them() {
+        let metrics = Metrics::default();
+        metrics.planned(Duration::from_micros(150));
+        metrics.planned(Duration::from_secs(3600));
+        metrics.request(0, 404, Duration::from_millis(3));
+        let text = metrics.text(true);
+        for line in [
+            "pilotfish_bridge_planning_seconds_bucket{le=\"0.0001\"} 0",
+            "pilotfish_bridge_planning_seconds_bucket{le=\"0.0002\"} 1",
+            "pilotfish_bridge_planning_seconds_bucket{le=\"10\"} 1",
+            "pilotfish_bridge_planning_seconds_bucket{le=\"+Inf\"} 2",
+            "pilotfish_bridge_planning_seconds_sum 3600.00015",
+            "pilotfish_bridge_catalog_current 1",
+        ] {
+            assert!(text.lines().any(|one| one == line), "{line}\n{text}");
+        }
+        let id = OPERATIONS[0].id;
+        assert!(text.contains(&format!("{{operation=\"{id}\",status=\"4xx\"}} 1")));
+    }
+}

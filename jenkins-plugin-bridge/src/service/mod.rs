@@ -1,0 +1,37 @@
+//! The service: plans over HTTP for builds that run on controllers, and what they report back.
+//!
+//! A build asks for its plan once, gets it signed, and with it a token that is good for this build
+//! only. It posts the facts that the plan waits for, and the results of its stages.
+
+mod api;
+mod args;
+mod auth;
+mod config;
+mod live;
+mod metrics;
+mod openapi;
+mod plans;
+mod problem;
+mod rate;
+mod server;
+mod sign;
+mod state;
+mod store;
+mod traces;
+
+#[cfg(test)]
+mod tests;
+
+pub use api::router;
+pub use args::{KeyArgs, ServeArgs, TokenArgs, make_key, make_token, serve};
+pub use auth::{AccessToken, AccessTokens, BuildClaims, BuildTokens, Scope};
+pub use config::{ControllerConfig, read_controllers, read_tokens};
+pub use live::LiveCatalog;
+pub use openapi::document as openapi_document;
+pub use problem::Problem as HttpProblem;
+pub use rate::{RateLimits, Rates};
+pub use server::{Limits, Server, TlsFiles};
+pub use sign::{EVALUATION_TYPE, Envelope, KeyRing, PLAN_TYPE, PublicKey};
+pub use state::{Service, ServiceOptions};
+pub use store::{Store, StoreError};
+pub use traces::LogFormat;

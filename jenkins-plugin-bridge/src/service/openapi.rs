@@ -1,0 +1,232 @@
+//! The operations of the service: the one list that routes, metrics and the OpenAPI document are
+//! made of.
+
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde_json::{Map, Value, json};
+
+use super::api::types;
+use super::plans::{PlanAnswer, PlanQuery, SignedPlan};
+use super::problem::Problem;
+use super::sign::PublicKey;
+use crate::plan::{PlanDocument, RunFacts};
+
+type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
+
+/// What a caller must have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// Nothing.
+    Nothing,
+    /// An access token with one of these scopes.
+    Scope(&'static str),
+    /// The token of a build.
+    BuildToken,
+}
+
+/// One operation.
+#[derive(Debug)]
+pub struct Operation {
+    /// Id.
+    pub id: &'static str,
+    /// Method.
+    pub method: &'static str,
+    /// Path, with parameters in braces.
+    pub path: &'static str,
+    /// What it does.
+    pub summary: &'static str,
+    /// What a caller must have.
+    pub needs: Needs,
+    /// Schema of the body.
+    pub request: Option<SchemaOf>,
+    /// Schema of the answer; none where it is text.
+    pub answer: Option<SchemaOf>,
+    /// Statuses of refusals.
+    pub refusals: &'static [u16],
+}
+
+fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<T>()
+}
+
+macro_rules! operations {
+    ($($id:ident $method:ident $path:literal, $needs:expr, $request:expr, $answer:expr,
+        $refusals:expr, $summary:literal;)*) => {
+        /// All of them.
+        pub const OPERATIONS: &[Operation] = &[$(Operation {
+            id: stringify!($id),
+            method: stringify!($method),
+            path: $path,
+            summary: $summary,
+            needs: $needs,
+            request: $request,
+            answer: $answer,
+            refusals: $refusals,
+        },)*];
+
+        /// The operations by name, for the router.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[expect(non_camel_case_types, reason = "the names are the ids of the document")]
+        pub enum OperationId { $(
+            #[doc = $summary]
+            $id,
+        )* }
+
+        impl OperationId {
+            /// All, in the order of [`OPERATIONS`].
+            pub const ALL: &'static [Self] = &[$(Self::$id,)*];
+        }
+    };
+}
+
+operations! {
+    create_plan post "/v1/plans", Needs::Scope("plans:create or plans:preview"),
+        Some(schema::<PlanQuery>), Some(schema::<PlanAnswer>), &[400, 401, 403, 409, 413, 422, 502, 504],
+        "Makes the plan of a build, signed, or a preview. The same build gets the same plan again.";
+    get_plan get "/v1/plans/{digest}", Needs::Scope("plans:read"),
+        None, Some(schema::<PlanDocument>), &[401, 403, 404],
+        "A plan that was made. The token of a build is good for its own plan, too.";
+    evaluate_plan post "/v1/plans/{digest}/evaluate", Needs::BuildToken,
+        Some(schema::<RunFacts>), Some(schema::<types::EvaluationAnswer>),
+        &[400, 401, 403, 404, 413, 422],
+        "Decides what the plan deferred, from facts of the running build. It is kept with the build.";
+    add_events post "/v1/builds/{id}/events", Needs::BuildToken,
+        Some(schema::<types::Events>), Some(schema::<types::EventsAnswer>),
+        &[400, 401, 403, 404, 409, 413, 422],
+        "Takes results of stages. An event that came before is not taken twice.";
+    claim_build post "/v1/builds/{id}/claim", Needs::BuildToken,
+        Some(schema::<types::Claim>), Some(schema::<types::ClaimAnswer>), &[400, 401, 403, 404, 409, 413, 422],
+        "Says who runs the build. The first one has it; another one is refused and runs nothing.";
+    get_build get "/v1/builds/{id}", Needs::Scope("builds:read"),
+        None, Some(schema::<types::Build>), &[401, 403, 404],
+        "A build with its events and evaluations. The token of a build is good for its own.";
+    get_catalog get "/v1/catalog", Needs::Scope("catalog:read"),
+        None, Some(schema::<types::CatalogAnswer>), &[401, 403],
+        "The catalog in use, and what is wrong with a newer one that could not be taken.";
+    get_pipeline get "/v1/catalog/pipelines/{name}", Needs::Scope("catalog:read"),
+        None, Some(schema::<types::PipelineAnswer>), &[401, 403, 404],
+        "A pipeline template with the schema of its parameters.";
+    get_stage get "/v1/catalog/stages/{name}", Needs::Scope("catalog:read"),
+        None, Some(schema::<types::StageAnswer>), &[401, 403, 404],
+        "All versions of a stage template, the newest first.";
+    reload_catalog post "/v1/catalog/reload", Needs::Scope("catalog:reload"),
+        None, Some(schema::<super::live::ReloadState>), &[401, 403],
+        "Reads the catalog anew. A broken one is not taken.";
+    get_keys get "/v1/keys", Needs::Nothing,
+        None, Some(schema::<Vec<PublicKey>>), &[],
+        "The public keys that plans are signed by.";
+    get_openapi get "/v1/openapi.json", Needs::Nothing, None, Some(schema::<Value>), &[],
+        "This document.";
+    get_health get "/healthz", Needs::Nothing, None, Some(schema::<types::Health>), &[503],
+        "Whether the service can do its work.";
+    get_metrics get "/metrics", Needs::Nothing, None, None, &[],
+        "Counters in the text format of Prometheus. Nothing of jobs or parameters is in them.";
+}
+
+/// The OpenAPI document.
+#[must_use]
+pub fn document() -> Value {
+    let settings = SchemaSettings::draft2020_12().with(|settings| {
+        settings.definitions_path = "/components/schemas".into();
+        settings.meta_schema = None;
+    });
+    let mut generator = settings.into_generator();
+    let problem = generator.subschema_for::<Problem>();
+    // Nothing refers to what is inside the envelopes, and a shim needs to know it.
+    generator.subschema_for::<SignedPlan>();
+    generator.subschema_for::<types::SignedEvaluation>();
+    let mut paths: Map<String, Value> = Map::new();
+    for operation in OPERATIONS {
+        let entry = paths.entry(operation.path).or_insert_with(|| json!({}));
+        entry[operation.method] = describe(operation, &problem, &mut generator);
+    }
+    let schemas = generator.take_definitions(true);
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Pilotfish bridge",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "Plans for builds, and what builds report back.",
+            "license": {"name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0"},
+        },
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {
+                "access": {"type": "http", "scheme": "bearer",
+                    "description": "A token of the file of tokens; `pfb_` and 43 characters."},
+                "build": {"type": "http", "scheme": "bearer",
+                    "description": "The token that came with the plan of a build."},
+            },
+        },
+    })
+}
+
+fn describe(operation: &Operation, problem: &Schema, generator: &mut SchemaGenerator) -> Value {
+    let mut responses = Map::new();
+    let good = match operation.answer {
+        Some(schema) => json!({
+            "description": "Done.",
+            "content": {"application/json": {"schema": schema(generator)}},
+        }),
+        None => json!({
+            "description": "Done.",
+            "content": {"text/plain": {"schema": {"type": "string"}}},
+        }),
+    };
+    responses.insert("200".to_owned(), good);
+    // Whoever has a token has a rate, and any request may meet a busy database.
+    let always: &[u16] = if operation.needs == Needs::Nothing { &[] } else { &[429, 503] };
+    for status in operation.refusals.iter().chain(always) {
+        responses.insert(
+            status.to_string(),
+            json!({
+                "description": match *status {
+                    429 => "Too many requests with this token; `Retry-After` says when to go on.",
+                    503 => "Not now; `Retry-After` says when to try again.",
+                    _ => "Refused; the body says why.",
+                },
+                "content": {"application/problem+json": {"schema": problem}},
+            }),
+        );
+    }
+    let mut described = json!({
+        "operationId": operation.id,
+        "summary": operation.summary,
+        "responses": responses,
+    });
+    let (security, note) = match operation.needs {
+        Needs::Nothing => (json!([]), None),
+        Needs::Scope(scopes) => {
+            (json!([{"access": []}]), Some(format!("Needs the scope {scopes}.")))
+        }
+        Needs::BuildToken => {
+            (json!([{"build": []}]), Some("Needs the token of the build.".to_owned()))
+        }
+    };
+    described["security"] = security;
+    if let Some(note) = note {
+        described["description"] = Value::from(note);
+    }
+    let mut parameters: Vec<Value> = operation
+        .path
+        .split('/')
+        .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+        .map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}))
+        .collect();
+    if let Some(schema) = operation.request {
+        described["requestBody"] = json!({
+            "required": true,
+            "content": {"application/json": {"schema": schema(generator)}},
+        });
+        parameters.push(json!({
+            "name": "Idempotency-Key", "in": "header", "required": false,
+            "description": "A new one for each request; the same one for each further try of it.",
+            "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+        }));
+    }
+    if !parameters.is_empty() {
+        described["parameters"] = Value::from(parameters);
+    }
+    described
+}

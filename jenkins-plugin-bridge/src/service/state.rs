@@ -1,0 +1,188 @@
+//! Everything that requests share.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::auth::{AccessTokens, BuildTokens};
+use super::live::LiveCatalog;
+use super::metrics::Metrics;
+use super::rate::{RateLimits, Rates};
+use super::sign::KeyRing;
+use super::store::{Store, StoreError};
+use crate::plan::Plan;
+use crate::rest::Client;
+
+/// The most plans kept in memory.
+const PLANS: usize = 2_000;
+/// The most bytes of a plan that is kept in memory.
+const PLAN_BYTES: usize = 1 << 20;
+
+/// What can be chosen about the service.
+#[derive(Debug, Clone)]
+pub struct ServiceOptions {
+    /// How long the signature of a plan holds, and the token of its build.
+    pub plan_lifetime: Duration,
+    /// How long builds are kept.
+    pub keep_builds: Duration,
+    /// The most time of one request.
+    pub request_timeout: Duration,
+    /// The most bytes of one request.
+    pub request_bytes: usize,
+    /// Requests a second of one token.
+    pub rates: Rates,
+}
+
+impl Default for ServiceOptions {
+    fn default() -> Self {
+        Self {
+            // A build that waits over night for a person's approval must still be able to report.
+            plan_lifetime: Duration::from_secs(24 * 3600),
+            keep_builds: Duration::from_secs(90 * 24 * 3600),
+            request_timeout: Duration::from_secs(30),
+            request_bytes: 4 << 20,
+            rates: Rates::default(),
+        }
+    }
+}
+
+/// A plan that was made.
+#[derive(Debug)]
+pub struct StoredPlan {
+    /// Its digest.
+    pub digest: String,
+    /// The controller of its job; empty where it is for none.
+    pub controller: String,
+    /// Its JSON, with sorted keys: what the digest is of.
+    pub text: String,
+    /// The plan.
+    pub plan: Plan,
+}
+
+/// The service.
+#[derive(Debug)]
+pub struct Service {
+    /// The catalog in use.
+    pub catalog: LiveCatalog,
+    /// The database.
+    pub store: Store,
+    /// Access tokens.
+    pub access: AccessTokens,
+    /// Tokens of builds.
+    pub build_tokens: BuildTokens,
+    /// Signing keys.
+    pub keys: KeyRing,
+    /// Controllers that may be read.
+    pub controllers: BTreeMap<String, Client>,
+    /// Counters.
+    pub metrics: Metrics,
+    /// Requests that tokens have left.
+    pub rates: RateLimits,
+    /// Options.
+    pub options: ServiceOptions,
+    plans: Mutex<KnownPlans>,
+}
+
+#[derive(Debug, Default)]
+struct KnownPlans {
+    by_digest: HashMap<String, Arc<StoredPlan>>,
+    order: VecDeque<String>,
+}
+
+impl Service {
+    /// Puts a service together.
+    #[must_use]
+    pub fn new(
+        catalog: LiveCatalog,
+        store: Store,
+        access: AccessTokens,
+        keys: KeyRing,
+        controllers: BTreeMap<String, Client>,
+        options: ServiceOptions,
+    ) -> Self {
+        let build_tokens = BuildTokens::new(keys.token_keys());
+        Self {
+            catalog,
+            store,
+            access,
+            build_tokens,
+            keys,
+            controllers,
+            metrics: Metrics::default(),
+            rates: RateLimits::new(options.rates),
+            options,
+            plans: Mutex::default(),
+        }
+    }
+
+    /// Seconds since 1970.
+    #[must_use]
+    pub fn now(&self) -> u64 {
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+    }
+
+    /// The same, as the database has it.
+    #[must_use]
+    pub fn now_signed(&self) -> i64 {
+        i64::try_from(self.now()).unwrap_or(i64::MAX)
+    }
+
+    /// Whether a plan is in the database for certain.
+    pub(super) fn is_known(&self, digest: &str) -> bool {
+        self.plans().by_digest.contains_key(digest)
+    }
+
+    /// Keeps a plan that is in the database in memory, too.
+    pub(super) fn remember(&self, plan: Arc<StoredPlan>) {
+        if plan.text.len() > PLAN_BYTES {
+            return;
+        }
+        let mut known = self.plans();
+        if known.by_digest.insert(plan.digest.clone(), Arc::clone(&plan)).is_none() {
+            known.order.push_back(plan.digest.clone());
+        }
+        if known.order.len() > PLANS
+            && let Some(oldest) = known.order.pop_front()
+        {
+            known.by_digest.remove(&oldest);
+        }
+    }
+
+    /// Forgets what may have been removed from the database.
+    pub(super) fn forget_plans(&self) {
+        *self.plans() = KnownPlans::default();
+    }
+
+    fn plans(&self) -> std::sync::MutexGuard<'_, KnownPlans> {
+        self.plans.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A plan by its digest.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn plan(&self, digest: &str) -> Result<Option<Arc<StoredPlan>>, StoreError> {
+        if let Some(known) = self.plans().by_digest.get(digest) {
+            return Ok(Some(Arc::clone(known)));
+        }
+        let Some((controller, text)) = self.store.plan(digest).await? else { return Ok(None) };
+        let plan = serde_json::from_str(&text)
+            .map_err(|error| StoreError::Database(sqlx::Error::Decode(error.into())))?;
+        let stored = Arc::new(StoredPlan { digest: digest.to_owned(), controller, text, plan });
+        self.remember(Arc::clone(&stored));
+        Ok(Some(stored))
+    }
+
+    /// Removes what is older than it is kept.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn sweep(&self) -> Result<u64, StoreError> {
+        const KEYS: i64 = 24 * 3600;
+        let keep = i64::try_from(self.options.keep_builds.as_secs()).unwrap_or(i64::MAX);
+        let now = self.now_signed();
+        let removed = self.store.sweep(now.saturating_sub(keep), now - KEYS).await?;
+        self.forget_plans();
+        Ok(removed)
+    }
+}

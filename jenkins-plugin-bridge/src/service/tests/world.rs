@@ -1,0 +1,239 @@
+//! A service with a small catalog, on a port of its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::rest::Client;
+use crate::service::auth::{AccessToken, AccessTokens, Scope};
+use crate::service::live::LiveCatalog;
+use crate::service::server::{Limits, Server, TlsFiles};
+use crate::service::sign::KeyRing;
+use crate::service::state::{Service, ServiceOptions};
+use crate::service::store::Store;
+
+pub const SHIM: &str = "pfb_shim";
+pub const SHIM_2: &str = "pfb_shim-of-another-controller";
+pub const PREVIEW: &str = "pfb_preview";
+pub const READER: &str = "pfb_reader";
+
+pub const PIPELINE: &str = "\
+api: pilotfish/v1
+kind: pipeline
+name: service
+version: 1.0.0
+description: Builds and deploys a service.
+parameters:
+  type: object
+  properties:
+    stack: {type: string, enum: [go, rust], description: Stack.}
+    deploy: {type: boolean, default: false, description: Whether it is deployed.}
+  required: [stack]
+stages:
+  - {name: build, uses: make}
+  - {name: docs, uses: make, when: 'changed_files.exists(f, f.startsWith(\"docs/\"))'}
+  - {name: deploy, uses: make, when: params.deploy}
+";
+
+const FILES: [(&str, &str); 4] = [
+    (
+        "catalog.yaml",
+        "api: pilotfish/v1\nkind: catalog\nname: test\nversion: 1.0.0\ndescription: For tests.\n",
+    ),
+    ("service.yaml", PIPELINE),
+    (
+        "make.yaml",
+        "\
+api: pilotfish/v1
+kind: stage
+name: make
+version: 1.0.0
+description: Calls make.
+timeout: 10m
+containers:
+  - name: main
+    image: busybox:1.37
+    requests: {cpu: 100m, memory: 64Mi}
+steps:
+  - {script: make}
+",
+    ),
+    (
+        "bindings.yaml",
+        "\
+api: pilotfish/v1
+kind: bindings
+rules:
+  - name: go
+    match: {controller: main, folder: go}
+    pipeline: service
+  - name: recorded
+    match: {controller: main, folder: team-a}
+    pipeline: service
+    parameters: {deploy: RUN_SONAR}
+    set: {stack: go}
+",
+    ),
+];
+
+pub struct World {
+    pub service: Arc<Service>,
+    pub url: String,
+    directory: TempDir,
+    http: reqwest::Client,
+}
+
+/// What came back.
+pub struct Reply {
+    pub status: u16,
+    pub content_type: String,
+    pub retry_after: Option<String>,
+    pub json: Value,
+}
+
+impl Reply {
+    /// The body of a success.
+    pub fn ok(self) -> Value {
+        assert_eq!(self.status, 200, "{}", self.json);
+        self.json
+    }
+}
+
+fn token(text: &str, scopes: &[Scope], controller: Option<&str>) -> AccessToken {
+    let scopes: BTreeSet<Scope> = scopes.iter().copied().collect();
+    let (_, made) = AccessTokens::make(text, scopes, controller.map(str::to_owned)).unwrap();
+    let sha256 = crate::plan::digest_of(text)["sha256:".len()..].to_owned();
+    AccessToken { sha256, ..made }
+}
+
+fn tokens() -> AccessTokens {
+    use Scope::{BuildsRead, CatalogRead, CatalogReload, PlansCreate, PlansPreview, PlansRead};
+    AccessTokens::new(vec![
+        token(SHIM, &[PlansCreate], Some("main")),
+        token(SHIM_2, &[PlansCreate, PlansRead, BuildsRead], Some("second")),
+        token(PREVIEW, &[PlansPreview], None),
+        token(READER, &[PlansRead, BuildsRead, CatalogRead, CatalogReload], None),
+    ])
+    .unwrap()
+}
+
+pub fn client() -> reqwest::Client {
+    client_that_trusts(&[])
+}
+
+pub fn client_that_trusts(ca_files: &[std::path::PathBuf]) -> reqwest::Client {
+    let tls = crate::rest::tls_client_config(ca_files).unwrap();
+    reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().build().unwrap()
+}
+
+impl World {
+    pub async fn sqlite() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}?mode=rwc", directory.path().join("state.db").display());
+        Self::start(directory, &url, None, |_| {}).await
+    }
+
+    pub async fn on(database: &str) -> Self {
+        Self::start(tempfile::tempdir().unwrap(), database, None, |_| {}).await
+    }
+
+    /// With a controller that may be read.
+    pub async fn with_controller(client: Client) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}?mode=rwc", directory.path().join("state.db").display());
+        let controllers = BTreeMap::from([("main".to_owned(), client)]);
+        Self::start_with(directory, &url, None, controllers, |_| {}).await
+    }
+
+    pub async fn start(
+        directory: TempDir,
+        database: &str,
+        tls: Option<Arc<TlsFiles>>,
+        change: impl FnOnce(&mut ServiceOptions),
+    ) -> Self {
+        Self::start_with(directory, database, tls, BTreeMap::new(), change).await
+    }
+
+    async fn start_with(
+        directory: TempDir,
+        database: &str,
+        tls: Option<Arc<TlsFiles>>,
+        controllers: BTreeMap<String, Client>,
+        change: impl FnOnce(&mut ServiceOptions),
+    ) -> Self {
+        let catalog = directory.path().join("catalog");
+        std::fs::create_dir(&catalog).unwrap();
+        for (name, text) in FILES {
+            std::fs::write(catalog.join(name), text).unwrap();
+        }
+        let catalog = LiveCatalog::open(&catalog).unwrap();
+        let key = directory.path().join("key.pem");
+        std::fs::write(&key, KeyRing::make().unwrap().as_bytes()).unwrap();
+        let keys = KeyRing::read(&[key]).unwrap();
+        let store = Store::open(database).await.unwrap();
+        let mut options = ServiceOptions::default();
+        change(&mut options);
+        let service = Arc::new(Service::new(catalog, store, tokens(), keys, controllers, options));
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let address = "127.0.0.1:0".parse().unwrap();
+        let server =
+            Server::bind(address, Arc::clone(&service), tls, Limits::default()).await.unwrap();
+        let url = format!("{scheme}://localhost:{}", server.address().unwrap().port());
+        tokio::spawn(server.run(std::future::pending()));
+        Self { service, url, directory, http: client() }
+    }
+
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Changes a file of the catalog.
+    pub fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.directory.path().join("catalog").join(name), text).unwrap();
+    }
+
+    pub async fn get(&self, path: &str, token: &str) -> Reply {
+        self.send(self.http.get(format!("{}{path}", self.url)), token).await
+    }
+
+    pub async fn post(&self, path: &str, token: &str, body: &Value) -> Reply {
+        self.send(self.request(path, body), token).await
+    }
+
+    pub async fn post_with_key(&self, path: &str, token: &str, body: &Value, key: &str) -> Reply {
+        self.send(self.request(path, body).header("Idempotency-Key", key), token).await
+    }
+
+    fn request(&self, path: &str, body: &Value) -> reqwest::RequestBuilder {
+        self.http
+            .post(format!("{}{path}", self.url))
+            .header("Content-Type", "application/json")
+            .body(body.to_string())
+    }
+
+    pub async fn send(&self, request: reqwest::RequestBuilder, token: &str) -> Reply {
+        let request = match token {
+            "" => request,
+            token => request.header("Authorization", format!("Bearer {token}")),
+        };
+        let response = request.send().await.unwrap();
+        let status = response.status().as_u16();
+        let content_type = response.headers()["content-type"].to_str().unwrap().to_owned();
+        let retry_after = response.headers().get("retry-after");
+        let retry_after = retry_after.map(|value| value.to_str().unwrap().to_owned());
+        let body = response.bytes().await.unwrap();
+        Reply {
+            status,
+            content_type,
+            retry_after,
+            json: serde_json::from_slice(&body).unwrap_or_default(),
+        }
+    }
+
+    pub async fn text(&self, path: &str) -> String {
+        self.http.get(format!("{}{path}", self.url)).send().await.unwrap().text().await.unwrap()
+    }
+}
