@@ -1,0 +1,22 @@
+//! Turns job parameters into a stage sequence.
+//!
+//! `parameters → plan → run`: a [`catalog`] of YAML templates says what stages there are and what
+//! parameters they take; [`plan`] makes the stages of one build from it, the same bytes for the
+//! same input; [`run`] executes a plan on this machine with no Jenkins at all. [`cli`] is the
+//! command line.
+//!
+//! Parameters are data: they reach scripts as environment variables, never as script text.
+
+// The schema of parameter schemas is one large `json!`.
+#![recursion_limit = "256"]
+
+pub mod catalog;
+pub mod cli;
+pub mod error;
+pub mod plan;
+pub mod rest;
+pub mod run;
+pub mod service;
+pub mod text;
+
+pub use error::{BridgeError, Problem};
