@@ -8,23 +8,33 @@ use crate::tools;
 
 /// Builds the agent as it is shipped and returns where it is.
 pub fn release(context: &Context) -> Done<PathBuf> {
-    build(context, &["--release"], "release")
+    // For the Java class in it, without which a JVM that died is not replaced on its connection.
+    tools::need(&tools::CC)?;
+    tools::need(&tools::JAVAC)?;
+    let mut cargo = build(context);
+    run(cargo.arg("--release").env("PILOTFISH_LAUNCHER", "required"))?;
+    Ok(binary(context, "release"))
 }
 
 /// Builds the agent as the tests use it.
 pub fn debug(context: &Context) -> Done<PathBuf> {
-    build(context, &[], "debug")
+    tools::need(&tools::CC)?;
+    run(&mut build(context))?;
+    Ok(binary(context, "debug"))
 }
 
-fn build(context: &Context, profile: &[&str], dir: &str) -> Done<PathBuf> {
-    tools::need(&tools::CC)?;
-    run(context.cargo(["build", "--package", "pilotfish-agent"]).args(profile))?;
-    Ok(context.target.join(&context.triple).join(dir).join("pilotfish-agent"))
+fn build(context: &Context) -> Command {
+    context.cargo(["build", "--package", "pilotfish-agent"])
+}
+
+fn binary(context: &Context, profile: &str) -> PathBuf {
+    context.target.join(&context.triple).join(profile).join("pilotfish-agent")
 }
 
 /// Appends the command with which the embedded controller starts an agent; it fills in the braces.
-pub fn append_to(peer: &mut Command, program: &[&std::ffi::OsStr]) {
+/// `jvm` is the agent's option of that name.
+pub fn append_to(peer: &mut Command, program: &[&std::ffi::OsStr], jvm: &str) {
     peer.arg("--").args(program);
     peer.args(["-url", "{url}", "-secret", "@{secret-file}", "-name", "{name}"]);
-    peer.args(["-webSocket", "-workDir", "{root}"]);
+    peer.args(["-webSocket", "-workDir", "{root}"]).arg(format!("--jvm={jvm}"));
 }

@@ -29,6 +29,6 @@ pub fn run(context: &Context, options: &Options) -> Done {
     }
     println!("JENKINS_URL is not set: starting the embedded controller.");
     let mut peer = Peer::compiled(context)?.mode(context, "demo");
-    agent::append_to(&mut peer, &[agent.as_os_str()]);
+    agent::append_to(&mut peer, &[agent.as_os_str()], "never");
     run_command(&mut peer)
 }

@@ -32,10 +32,25 @@ impl Peer {
 
 /// Has the peer judge the agent; the large streams are of this many MiB.
 pub fn conformance(context: &Context, agent: &Path, pipe_mib: u32) -> Done {
-    let mut peer = Peer::compiled(context)?.mode(context, "conformance");
+    native(context, &Peer::compiled(context)?, agent, pipe_mib)
+}
+
+/// The same, and then what the agent leaves to a JVM.
+pub fn both_tiers(context: &Context, agent: &Path, pipe_mib: u32) -> Done {
+    let peer = Peer::compiled(context)?;
+    native(context, &peer, agent, pipe_mib)?;
+    let mut jvm = peer.mode(context, "jvm");
+    jvm.arg("--agent-log").arg(context.target.join("java-peer-jvm-agent.log"));
+    agent::append_to(&mut jvm, &[agent.as_os_str()], "lazy");
+    run(&mut jvm)
+}
+
+/// Without a JVM, so that every answer is the agent's own.
+fn native(context: &Context, peer: &Peer, agent: &Path, pipe_mib: u32) -> Done {
+    let mut peer = peer.mode(context, "conformance");
     peer.arg("--pipe-mib").arg(pipe_mib.to_string()).arg("--dump").arg(dump(context));
     peer.arg("--agent-log").arg(context.target.join("java-peer-agent.log"));
-    agent::append_to(&mut peer, &[agent.as_os_str()]);
+    agent::append_to(&mut peer, &[agent.as_os_str()], "never");
     run(&mut peer)
 }
 

@@ -33,7 +33,8 @@ public final class Channel implements VirtualChannel, IChannel {
     private final Transport transport;
     private final Executor pool;
     private final boolean controllerSide;
-    private final ExportTable exports = new ExportTable();
+    private final Loaders loaders;
+    private final ExportTable exportedObjects = new ExportTable();
     private final PipeWriter pipeWriter;
     private final StreamWatch watch = new StreamWatch();
     private final Map<Integer, Request> pending = new ConcurrentHashMap<>();
@@ -42,7 +43,7 @@ public final class Channel implements VirtualChannel, IChannel {
     private final Map<Object, Object> properties = new ConcurrentHashMap<>();
     private final Map<LoaderSpace, Integer> remoteLoaders = new EnumMap<>(LoaderSpace.class);
     private final List<String> complaints = new CopyOnWriteArrayList<>();
-    private final AtomicInteger ioIds = new AtomicInteger();
+    private final AtomicInteger ioId = new AtomicInteger();
     private final CompletableFuture<String> closed = new CompletableFuture<>();
     private final ChannelFigures figures = new ChannelFigures();
     private final Object sendLock = new Object();
@@ -57,13 +58,23 @@ public final class Channel implements VirtualChannel, IChannel {
         void close();
     }
 
+    /** Modes of a channel on a pair of streams; only this one is left. */
+    public enum Mode {
+        BINARY
+    }
+
     public Channel(String name, Transport transport, Executor pool, boolean controllerSide) {
+        this(name, transport, pool, controllerSide, new PeerLoaders());
+    }
+
+    Channel(String name, Transport transport, Executor pool, boolean controllerSide, Loaders loaders) {
         this.name = name;
+        this.loaders = loaders;
         this.transport = transport;
         this.pool = pool;
         this.controllerSide = controllerSide;
         this.pipeWriter = new PipeWriter(pool);
-        exports.pin(exports.export(IChannel.class, this));
+        exportedObjects.pin(exportedObjects.export(IChannel.class, this));
     }
 
     /** The channel that the running thread serialises for or executes a request of. */
@@ -82,7 +93,7 @@ public final class Channel implements VirtualChannel, IChannel {
     }
 
     public ExportTable exports() {
-        return exports;
+        return exportedObjects;
     }
 
     public StreamWatch watch() {
@@ -103,6 +114,10 @@ public final class Channel implements VirtualChannel, IChannel {
 
     boolean isControllerSide() {
         return controllerSide;
+    }
+
+    Loaders loaders() {
+        return loaders;
     }
 
     Map<Integer, Execution> executing() {
@@ -160,7 +175,7 @@ public final class Channel implements VirtualChannel, IChannel {
     @Override
     public <T> T export(Class<T> type, T instance) {
         if (instance == null) return null;
-        int oid = exports.export(type, instance);
+        int oid = exportedObjects.export(type, instance);
         ExportList recording = ExportList.current();
         if (recording != null) recording.add(oid);
         return (T) RemoteInvocationHandler.outgoing(type, oid, true, recording != null);
@@ -168,7 +183,7 @@ public final class Channel implements VirtualChannel, IChannel {
 
     /** One reference more on the loader, as for every time that it is written. */
     int exportLoader(LoaderSpace space) {
-        return exports.export(RemoteClassLoader.IClassLoader.class, space.proxy());
+        return exportedObjects.export(RemoteClassLoader.IClassLoader.class, space.proxy());
     }
 
     synchronized void rememberRemoteLoader(LoaderSpace space, int oid) {
@@ -220,7 +235,7 @@ public final class Channel implements VirtualChannel, IChannel {
     // Streams.
 
     int nextIoId() {
-        int id = ioIds.incrementAndGet();
+        int id = ioId.incrementAndGet();
         IO.get()[0] = id;
         return id;
     }
@@ -245,6 +260,8 @@ public final class Channel implements VirtualChannel, IChannel {
 
     void acknowledged(int oid, int size) {
         PipeWindow window = windows.get(oid);
+        // A side that shares its connection is told of the other's too: only a controller's acknowledgements are all its own.
+        if (!controllerSide && window == null) return;
         if (window == null) complain("Ack for oid " + oid + ", to which nothing was sent");
         else if (window.acknowledge(size)) complain("Ack of more than was sent to oid " + oid);
     }
@@ -341,6 +358,11 @@ public final class Channel implements VirtualChannel, IChannel {
         return closed;
     }
 
+    /** Waits for the end. */
+    public void join() {
+        closed.join();
+    }
+
     public boolean closeReceived() {
         return closeReceived;
     }
@@ -353,7 +375,7 @@ public final class Channel implements VirtualChannel, IChannel {
         IOException dead = new IOException("channel " + name + " ended: " + reason);
         windows.values().forEach(window -> window.kill(dead));
         executing.values().forEach(Execution::interrupt);
-        for (Object object : exports.clear()) {
+        for (Object object : exportedObjects.clear()) {
             if (object instanceof ErrorPropagatingOutputStream stream) stream.error(dead);
         }
         transport.close();

@@ -40,8 +40,11 @@ final class ClassLoaderProxy implements RemoteClassLoader.IClassLoader {
     @Override
     public HashMap<String, RemoteClassLoader.ClassFile2> fetch3(String className) throws ClassNotFoundException {
         byte[] image = fetch(className);
+        ResourceImageRef reference = JarLoader.Library.holds(className)
+                ? JarLoader.Library.image(className)
+                : new ResourceImageDirect(image);
         HashMap<String, RemoteClassLoader.ClassFile2> all = new HashMap<>();
-        all.put(className, new RemoteClassLoader.ClassFile2(homeOid(className), new ResourceImageDirect(image)));
+        all.put(className, new RemoteClassLoader.ClassFile2(homeOid(className), reference));
         return all;
     }
 

@@ -28,14 +28,14 @@ public final class ExportTable {
 
     private final Map<Integer, Entry> table = new HashMap<>();
     private final Map<Object, Entry> reverse = new HashMap<>();
-    private int next = 1;
+    private int iota = 1;
 
     /** Adds a reference; an object exported before keeps its oid. */
     public synchronized int export(Class<?> type, Object object) {
         if (object == null) return 0;
         Entry entry = reverse.get(object);
         if (entry == null) {
-            entry = new Entry(next++, object);
+            entry = new Entry(iota++, object);
             table.put(entry.oid, entry);
             reverse.put(object, entry);
         }
@@ -65,7 +65,7 @@ public final class ExportTable {
     public synchronized Object get(int oid) throws ExecutionException {
         Entry entry = table.get(oid);
         if (entry == null) {
-            String text = "Invalid object ID " + oid + " iota=" + next;
+            String text = "Invalid object ID " + oid + " iota=" + iota;
             throw new ExecutionException(text, new IllegalStateException("never exported or already released"));
         }
         return entry.object;
@@ -86,7 +86,7 @@ public final class ExportTable {
     public synchronized Map<Integer, String> leftovers() {
         Map<Integer, String> left = new LinkedHashMap<>();
         for (Entry entry : table.values()) {
-            boolean permanent = entry.object instanceof Channel || entry.object instanceof ClassLoaderProxy;
+            boolean permanent = entry.object instanceof Channel || entry.object instanceof RemoteClassLoader.IClassLoader;
             if (!permanent) left.put(entry.oid, entry.object.getClass().getName() + " x" + (entry.references & ~PIN));
         }
         return left;

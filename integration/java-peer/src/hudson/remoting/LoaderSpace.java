@@ -11,7 +11,9 @@ public enum LoaderSpace {
     CORE("Jenkins core", List.of(), List.of()),
     DURABLE_TASK("durable-task", List.of("org.jenkinsci.plugins.durabletask."), List.of()),
     WORKFLOW("workflow-durable-task-step", List.of("org.jenkinsci.plugins.workflow.steps.", "org.jenkinsci.plugins.workflow.log."), List.of(DURABLE_TASK)),
-    UNKNOWN_PLUGIN("unknown-plugin", List.of("pilotfish.peer.unknown."), List.of());
+    UNKNOWN_PLUGIN("unknown-plugin", List.of("pilotfish.peer.unknown."), List.of()),
+    PLUGIN_ONE("plugin-one", List.of("pilotfish.peer.plugin.one."), List.of()),
+    PLUGIN_TWO("plugin-two", List.of("pilotfish.peer.plugin.two."), List.of(PLUGIN_ONE));
 
     private final String title;
     private final List<String> prefixes;

@@ -112,6 +112,10 @@ public final class RemoteClassLoader {
         ResourceFile(ResourceImageRef image) {
             this.image = image;
         }
+
+        ResourceImageRef image() {
+            return image;
+        }
     }
 
     /** A class as fetch3 returns it. */
@@ -124,6 +128,11 @@ public final class RemoteClassLoader {
             super(image);
             this.classLoader = classLoader;
             this.referer = null;
+        }
+
+        /** Oid of the loader that is to define the class. */
+        int classLoader() {
+            return classLoader;
         }
     }
 }

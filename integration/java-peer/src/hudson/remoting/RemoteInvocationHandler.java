@@ -40,7 +40,17 @@ public final class RemoteInvocationHandler implements InvocationHandler, Seriali
 
     static Object outgoing(Class<?> type, int oid, boolean userProxy, boolean autoUnexport) {
         Class<?>[] types = {type, IReadResolve.class};
-        return Proxy.newProxyInstance(Channel.class.getClassLoader(), types, new RemoteInvocationHandler(oid, userProxy, autoUnexport));
+        ClassLoader loader = type.getClassLoader() == null ? Channel.class.getClassLoader() : type.getClassLoader();
+        return Proxy.newProxyInstance(loader, types, new RemoteInvocationHandler(oid, userProxy, autoUnexport));
+    }
+
+    /** A loader that the other side named by its oid. It is never given back. */
+    static RemoteClassLoader.IClassLoader remoteLoader(Channel home, int oid) {
+        Class<?>[] types = {RemoteClassLoader.IClassLoader.class, IReadResolve.class};
+        RemoteInvocationHandler handler = new RemoteInvocationHandler(oid, false, true);
+        handler.home = home;
+        handler.released = new AtomicBoolean(true);
+        return (RemoteClassLoader.IClassLoader) Proxy.newProxyInstance(Channel.class.getClassLoader(), types, handler);
     }
 
     /** The oid behind a proxy, in the table of the object's home. */

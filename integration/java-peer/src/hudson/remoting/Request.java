@@ -3,13 +3,12 @@ package hudson.remoting;
 import java.io.IOException;
 import java.io.Serializable;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.atomic.AtomicInteger;
 
 /** A command that is answered by a {@link Response} with its id. */
 public abstract class Request extends Command {
     private static final long serialVersionUID = 1;
     /** One counter for the whole process, as a controller has (remoting-channel 2). */
-    private static final AtomicInteger IDS = new AtomicInteger();
+    private static int nextId;
 
     public final int id;
     /** The last stream write that must be done before this request runs; 0 for none. */
@@ -22,9 +21,13 @@ public abstract class Request extends Command {
 
     protected Request(boolean recordCreatedAt) {
         super(recordCreatedAt);
-        id = IDS.getAndIncrement();
+        id = takeId();
         lastIoId = Channel.lastIoId();
         future = new CompletableFuture<>();
+    }
+
+    private static synchronized int takeId() {
+        return nextId++;
     }
 
     /** Computes the answer on the receiver. */

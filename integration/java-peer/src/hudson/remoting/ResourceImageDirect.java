@@ -9,4 +9,8 @@ public final class ResourceImageDirect extends ResourceImageRef {
     ResourceImageDirect(byte[] payload) {
         this.payload = payload;
     }
+
+    byte[] payload() {
+        return payload;
+    }
 }

@@ -3,7 +3,7 @@ package hudson.remoting;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.ObjectOutputStream;
-import java.util.EnumMap;
+import java.util.HashMap;
 import java.util.Map;
 
 /** Writes a user stream: every class is annotated with its loader (remoting-channel 1.6). */
@@ -13,7 +13,7 @@ final class UserOutput extends ObjectOutputStream {
     static final int OF_READER = -1;
 
     private final Channel channel;
-    private final Map<LoaderSpace, Integer> mentioned = new EnumMap<>(LoaderSpace.class);
+    private final Map<Object, Integer> mentioned = new HashMap<>();
 
     private UserOutput(Channel channel, ByteArrayOutputStream bytes) throws IOException {
         super(bytes);
@@ -34,22 +34,24 @@ final class UserOutput extends ObjectOutputStream {
     @Override
     protected void annotateClass(Class<?> type) throws IOException {
         if (type.getClassLoader() == null) writeInt(BOOT);
-        else annotate(LoaderSpace.of(type.getName()));
+        else annotate(type);
     }
 
     @Override
     protected void annotateProxyClass(Class<?> type) throws IOException {
-        annotate(LoaderSpace.of(type.getInterfaces()[0].getName()));
+        annotate(type.getInterfaces()[0]);
     }
 
-    private void annotate(LoaderSpace space) throws IOException {
-        Integer known = mentioned.get(space);
+    private void annotate(Class<?> type) throws IOException {
+        Object loader = channel.loaders().loaderOf(type);
+        Integer known = mentioned.get(loader);
         if (known != null) {
             writeInt(known);
             return;
         }
-        mentioned.put(space, mentioned.size());
-        writeInt(channel.isControllerSide() ? OF_WRITER : OF_READER);
-        writeInt(channel.isControllerSide() ? channel.exportLoader(space) : channel.remoteLoader(space));
+        mentioned.put(loader, mentioned.size());
+        Loaders.Name name = channel.loaders().name(channel, loader);
+        writeInt(name.tag());
+        writeInt(name.oid());
     }
 }

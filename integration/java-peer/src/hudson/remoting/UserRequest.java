@@ -24,11 +24,7 @@ public final class UserRequest<V, T extends Throwable> extends Request {
         } finally {
             ExportList.stop();
         }
-        LoaderSpace space = LoaderSpace.ofCallable(callable);
-        classLoaderProxy = channel.isControllerSide()
-                ? (RemoteClassLoader.IClassLoader)
-                        RemoteInvocationHandler.outgoing(RemoteClassLoader.IClassLoader.class, channel.exportLoader(space), false, false)
-                : new RemoteClassLoader.RemoteIClassLoader(channel.remoteLoader(space));
+        classLoaderProxy = channel.loaders().ofCallable(channel, callable);
     }
 
     void releaseExports() {
@@ -58,6 +54,7 @@ public final class UserRequest<V, T extends Throwable> extends Request {
     protected Serializable perform(Channel executor) throws IOException {
         try {
             if (classLoaderProxy == null) throw new IOException("UserRequest " + id + " names no class loader");
+            Thread.currentThread().setContextClassLoader(executor.loaders().context(executor, classLoaderProxy));
             Callable<?, ?> callable = (Callable<?, ?>) UserInput.deserialize(executor, request);
             if (executor.isControllerSide()) Directions.check(callable);
             Object result = callable.call();

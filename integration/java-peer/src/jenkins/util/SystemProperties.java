@@ -22,6 +22,9 @@ public final class SystemProperties {
 
             @Override
             public Void call() {
+                snapshot.forEach((key, value) -> {
+                    if (value != null) System.setProperty(key, value);
+                });
                 return null;
             }
         }

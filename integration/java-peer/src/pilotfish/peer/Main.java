@@ -6,9 +6,11 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
+import pilotfish.peer.bench.JvmThroughput;
 import pilotfish.peer.bench.Serve;
 import pilotfish.peer.bench.Throughput;
 import pilotfish.peer.conformance.Conformance;
+import pilotfish.peer.conformance.JvmConformance;
 import pilotfish.peer.demo.Demo;
 import pilotfish.peer.net.AgentConnection;
 import pilotfish.peer.net.PeerServer;
@@ -17,12 +19,12 @@ import pilotfish.peer.net.PeerServer;
 public final class Main {
     private Main() {}
 
-    private static final String USAGE = "usage: pilotfish.peer.Main demo|conformance|throughput|serve|standin [--port N] [--secret-file FILE]"
+    private static final String USAGE = "usage: pilotfish.peer.Main demo|conformance|jvm|jvm-throughput|throughput|serve|standin [--port N] [--secret-file FILE]"
             + " [--name NAME] [--root DIR] [options] [-- AGENT COMMAND with {url} {secret-file} {name} {root}]";
 
     public static void main(String[] args) throws Exception {
         String mode = args.length == 0 ? "" : args[0];
-        if (!List.of("demo", "conformance", "throughput", "serve", "standin").contains(mode)) {
+        if (!List.of("demo", "conformance", "jvm", "jvm-throughput", "throughput", "serve", "standin").contains(mode)) {
             System.err.println(USAGE);
             System.exit(2);
         }
@@ -40,13 +42,15 @@ public final class Main {
         String secret = Files.readString(secretFile).trim();
         try (PeerServer server = new PeerServer(options.number("port", 0), secret)) {
             // The results of these two modes are JSON on standard output.
-            PrintStream talk = mode.equals("throughput") || mode.equals("serve") ? System.err : System.out;
+            PrintStream talk = mode.endsWith("throughput") || mode.equals("serve") ? System.err : System.out;
             talk.println("Listening on " + server.url());
             String portFile = options.get("port-file", null);
             if (portFile != null) Files.writeString(Path.of(portFile), Integer.toString(server.port()));
             String root = options.get("root", Files.createTempDirectory("pilotfish-peer").toString());
-            Process agent = startAgent(options, server, secretFile, root);
+            Process agent = startAgent(mode, options, server, secretFile, root);
             try {
+                if (mode.equals("jvm")) return JvmConformance.run(server, agent, options, root);
+                if (mode.equals("jvm-throughput")) return JvmThroughput.run(server, agent, options, root);
                 if (mode.equals("serve")) return Serve.run(server, options, root);
                 AgentConnection connection = server.nextAgent(options.number("wait", 120));
                 if (connection == null) {
@@ -68,13 +72,15 @@ public final class Main {
     }
 
     /** Starts the command after {@code --}, if any. */
-    private static Process startAgent(Options options, PeerServer server, Path secretFile, String root) throws IOException {
+    private static Process startAgent(String mode, Options options, PeerServer server, Path secretFile, String root) throws IOException {
         if (options.agentCommand().isEmpty()) return null;
         List<String> command = options.agentCommand().stream()
                 .map(part -> part.replace("{url}", server.url()).replace("{secret-file}", secretFile.toString())
                         .replace("{name}", options.get("name", "agent-1")).replace("{root}", root))
                 .toList();
         ProcessBuilder builder = new ProcessBuilder(command);
+        // Little enough that a check can use it up in no time.
+        if (mode.equals("jvm")) builder.environment().put("JENKINS_JAVA_OPTS", "-Xmx64m");
         builder.redirectInput(ProcessBuilder.Redirect.from(Path.of("/dev/null").toFile()));
         String log = options.get("agent-log", null);
         ProcessBuilder.Redirect target = log == null ? ProcessBuilder.Redirect.INHERIT : ProcessBuilder.Redirect.to(Path.of(log).toFile());

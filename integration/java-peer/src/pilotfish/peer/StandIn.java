@@ -2,6 +2,7 @@ package pilotfish.peer;
 
 import hudson.remoting.Capability;
 import hudson.remoting.Channel;
+import hudson.remoting.ChunkFraming;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.net.URI;
@@ -15,7 +16,6 @@ import java.util.concurrent.CompletionStage;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
-import pilotfish.peer.net.ChunkFraming;
 
 /** An agent made of the same protocol classes: runs the callables' bodies, so the peer can be tried without another agent. */
 public final class StandIn implements WebSocket.Listener, Channel.Transport {

@@ -2,6 +2,8 @@ package pilotfish.peer.net;
 
 import hudson.remoting.Capability;
 import hudson.remoting.Channel;
+import hudson.remoting.ChunkFraming;
+import hudson.remoting.JarLoader;
 import java.io.BufferedInputStream;
 import java.io.Closeable;
 import java.io.DataInputStream;
@@ -26,6 +28,7 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 
 /** Serves {@code /login} and {@code /wsagents/} on loopback as a controller does (remoting-transport 3.1). */
 public final class PeerServer implements Closeable {
@@ -35,6 +38,9 @@ public final class PeerServer implements Closeable {
 
     private final ServerSocket listener;
     private final String secret;
+    private final AtomicInteger downloads = new AtomicInteger();
+    private volatile JarLoader.Library library;
+    private volatile boolean libraryOverHttp;
     private final ExecutorService workers = Executors.newCachedThreadPool(task -> {
         Thread thread = new Thread(task, "peer");
         thread.setDaemon(true);
@@ -61,6 +67,17 @@ public final class PeerServer implements Closeable {
 
     public String url() {
         return "http://127.0.0.1:" + port() + "/";
+    }
+
+    /** Has a remoting library for agents from now on, over channels and, if wanted, over HTTP. */
+    public void offer(JarLoader.Library library, boolean overHttp) {
+        this.library = library;
+        libraryOverHttp = overHttp;
+    }
+
+    /** How often the library was fetched over HTTP. */
+    public int downloads() {
+        return downloads.get();
     }
 
     /** The next agent that connects, or null after that time. */
@@ -98,7 +115,10 @@ public final class PeerServer implements Closeable {
             String path = request.length > 1 ? request[1] : "";
             if (!request[0].equals("GET")) refuse(socket, "405 Method Not Allowed", "Only GET is served");
             else if (path.equals("/login") || path.equals("/")) answer(socket, "200 OK", "<html><title>Sign in</title></html>");
-            else if (path.equals("/wsagents/")) upgrade(socket, in, head);
+            else if (path.equals("/jnlpJars/remoting.jar") && libraryOverHttp) {
+                downloads.incrementAndGet();
+                answer(socket, "200 OK", "application/java-archive", library.jar());
+            } else if (path.equals("/wsagents/")) upgrade(socket, in, head);
             else refuse(socket, "404 Not Found", "Not Found");
         } catch (IOException e) {
             // The client left; nothing was promised to it.
@@ -136,8 +156,11 @@ public final class PeerServer implements Closeable {
     }
 
     private static void answer(Socket socket, String status, String body) throws IOException {
-        byte[] bytes = body.getBytes(StandardCharsets.UTF_8);
-        String head = "HTTP/1.1 " + status + "\r\nContent-Type: text/html;charset=utf-8\r\nContent-Length: " + bytes.length + "\r\nConnection: close\r\n\r\n";
+        answer(socket, status, "text/html;charset=utf-8", body.getBytes(StandardCharsets.UTF_8));
+    }
+
+    private static void answer(Socket socket, String status, String type, byte[] bytes) throws IOException {
+        String head = "HTTP/1.1 " + status + "\r\nContent-Type: " + type + "\r\nContent-Length: " + bytes.length + "\r\nConnection: close\r\n\r\n";
         OutputStream out = socket.getOutputStream();
         out.write(head.getBytes(StandardCharsets.ISO_8859_1));
         out.write(bytes);
@@ -197,6 +220,7 @@ public final class PeerServer implements Closeable {
                 webSocket.close();
             }
         }, workers, true);
+        if (library != null) channel.setProperty(JarLoader.OURS, library);
         AgentConnection agent = new AgentConnection(name, granted, offered, channel, webSocket);
         if (connected.putIfAbsent(name, agent) != null) {
             refuse(socket, "400 Bad Request", name + " is already connected to this controller. Rejecting this connection.");

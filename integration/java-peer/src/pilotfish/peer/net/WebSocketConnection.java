@@ -1,5 +1,6 @@
 package pilotfish.peer.net;
 
+import hudson.remoting.ChunkFraming;
 import java.io.BufferedOutputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.Closeable;

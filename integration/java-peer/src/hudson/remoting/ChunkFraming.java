@@ -1,4 +1,4 @@
-package pilotfish.peer.net;
+package hudson.remoting;
 
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;

@@ -1,0 +1,4 @@
+package hudson.remoting;
+
+/** Where an agent keeps jars of its controller. This library loads single classes and needs none. */
+public abstract class JarCache {}
