@@ -12,6 +12,7 @@ mod fuzz;
 mod lint;
 mod peer;
 mod reader;
+mod shim;
 mod soak;
 mod test;
 mod tools;

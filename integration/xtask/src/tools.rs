@@ -17,7 +17,7 @@ pub struct Tool {
 pub const JAVAC: Tool = Tool {
     program: "javac",
     packages: &["default-jdk-headless"],
-    purpose: "the embedded controller and the tests against the JDK",
+    purpose: "the embedded controller, the tests against the JDK, and the Java class in the agent",
 };
 /// A C compiler, which also links.
 pub const CC: Tool =
@@ -62,6 +62,13 @@ pub fn need(tool: &Tool) -> Done {
 pub fn is_there(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
+}
+
+/// Whether PostgreSQL's programs are where Debian puts them, or on the path.
+pub fn has_postgresql() -> bool {
+    let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    debian.into_iter().any(|version| version.path().join("bin/initdb").is_file())
+        || is_there("initdb")
 }
 
 fn is_root() -> bool {

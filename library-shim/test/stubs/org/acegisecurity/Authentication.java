@@ -1,0 +1,3 @@
+package org.acegisecurity;
+
+public interface Authentication {}
