@@ -17,6 +17,7 @@ use tokio_rustls::TlsConnector;
 
 use super::error::{NetworkError, TlsDiagnosis};
 use super::http_client::{self, BoxedStream, HttpFailure};
+use super::jnlp4::SocketOptions;
 use super::options::{Timeouts, WebSocketOptions};
 use super::proxy::{Proxy, ProxyOptions};
 use super::tls::{TlsContext, TrustReport};
@@ -63,6 +64,7 @@ pub(crate) struct Dialing<'a> {
     pub(crate) tls: &'a TlsContext,
     pub(crate) timeouts: &'a Timeouts,
     pub(crate) user_agent: &'a str,
+    pub(crate) socket: SocketOptions,
 }
 
 impl<'a> From<&'a WebSocketOptions> for Dialing<'a> {
@@ -72,6 +74,7 @@ impl<'a> From<&'a WebSocketOptions> for Dialing<'a> {
             tls: &options.tls,
             timeouts: &options.timeouts,
             user_agent: &options.user_agent,
+            socket: SocketOptions::default(),
         }
     }
 }
@@ -89,7 +92,7 @@ pub(crate) async fn open(
             (tunnel(io, proxy, endpoint, dialing).await?, address)
         }
         None => {
-            let (tcp, address) = connect_tcp(endpoint, endpoint.authority(), timeouts).await?;
+            let (tcp, address) = connect_tcp(endpoint, endpoint.authority(), dialing).await?;
             (Box::new(tcp), address)
         }
     };
@@ -120,7 +123,7 @@ async fn connect_proxy(
 ) -> Result<(BoxedStream, SocketAddr), NetworkError> {
     let (endpoint, timeouts) = (proxy.endpoint(), dialing.timeouts);
     let (tcp, address) =
-        connect_tcp(endpoint, format!("proxy {}", endpoint.authority()), timeouts).await?;
+        connect_tcp(endpoint, format!("proxy {}", endpoint.authority()), dialing).await?;
     let io: BoxedStream = Box::new(tcp);
     if endpoint.secure {
         return Ok((start_tls(io, dialing.tls, endpoint, timeouts).await?.0, address));
@@ -131,11 +134,12 @@ async fn connect_proxy(
 async fn connect_tcp(
     endpoint: &Endpoint,
     target: String,
-    timeouts: &Timeouts,
+    dialing: Dialing<'_>,
 ) -> Result<(TcpStream, SocketAddr), NetworkError> {
+    let (timeouts, socket) = (dialing.timeouts, dialing.socket);
     let work = async {
         let addresses = resolve(endpoint).await?;
-        race(addresses).await.map_err(|error| match error.kind() {
+        race(addresses, socket).await.map_err(|error| match error.kind() {
             io::ErrorKind::ConnectionRefused => NetworkError::Refused { target: target.clone() },
             _ => NetworkError::Unreachable { target: target.clone(), detail: error.to_string() },
         })
@@ -205,14 +209,19 @@ fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
 }
 
 /// Connects to the first address that answers; each gets a short head start on the next.
-async fn race(addresses: Vec<SocketAddr>) -> io::Result<(TcpStream, SocketAddr)> {
+async fn race(
+    addresses: Vec<SocketAddr>,
+    socket: SocketOptions,
+) -> io::Result<(TcpStream, SocketAddr)> {
     let mut waiting = addresses.into_iter();
     let mut running = FuturesUnordered::new();
     let mut last_error = io::Error::new(io::ErrorKind::NotFound, "no address");
     let mut start_next = true;
     loop {
         if start_next && let Some(address) = waiting.next() {
-            running.push(async move { connect_one(address).await.map(|stream| (stream, address)) });
+            running.push(async move {
+                connect_one(address, socket).await.map(|stream| (stream, address))
+            });
         }
         start_next = tokio::select! {
             biased;
@@ -229,18 +238,30 @@ async fn race(addresses: Vec<SocketAddr>) -> io::Result<(TcpStream, SocketAddr)>
     }
 }
 
-async fn connect_one(address: SocketAddr) -> io::Result<TcpStream> {
+async fn connect_one(address: SocketAddr, options: SocketOptions) -> io::Result<TcpStream> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     let stream = socket.connect(address).await?;
     stream.set_nodelay(true)?;
-    let (time, interval, retries) = KEEP_ALIVE;
-    let keep_alive =
-        TcpKeepalive::new().with_time(time).with_interval(interval).with_retries(retries);
-    if let Err(error) = SockRef::from(&stream).set_tcp_keepalive(&keep_alive) {
-        // The connection works without it; the WebSocket pings remain.
+    if let Err(error) = watch_over(SockRef::from(&stream), options) {
+        // The connection works without it; pings remain.
         tracing::debug!(%error, "TCP keep-alive");
     }
     Ok(stream)
+}
+
+/// Has the operating system look for a dead peer.
+fn watch_over(socket: SockRef<'_>, options: SocketOptions) -> io::Result<()> {
+    if options.keep_alive {
+        let (time, interval, retries) = KEEP_ALIVE;
+        let keep_alive =
+            TcpKeepalive::new().with_time(time).with_interval(interval).with_retries(retries);
+        socket.set_tcp_keepalive(&keep_alive)?;
+    }
+    #[cfg(target_os = "linux")]
+    if options.user_timeout.is_some() {
+        socket.set_tcp_user_timeout(options.user_timeout)?;
+    }
+    Ok(())
 }
 
 async fn start_tls(
@@ -364,9 +385,13 @@ mod tests {
         let good = listener.local_addr().unwrap();
         // Nothing listens on port 1.
         let refused = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
-        let (_stream, address) = race(vec![refused, refused, good]).await.unwrap();
+        let (_stream, address) =
+            race(vec![refused, refused, good], SocketOptions::default()).await.unwrap();
         assert_eq!(address, good);
-        assert_eq!(race(vec![refused]).await.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
-        assert!(race(Vec::new()).await.is_err());
+        assert_eq!(
+            race(vec![refused], SocketOptions::default()).await.unwrap_err().kind(),
+            io::ErrorKind::ConnectionRefused
+        );
+        assert!(race(Vec::new(), SocketOptions::default()).await.is_err());
     }
 }

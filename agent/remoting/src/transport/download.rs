@@ -12,6 +12,7 @@ use http_body_util::Empty;
 use super::connector::{self, Dialing};
 use super::error::{NetworkError, TlsDiagnosis};
 use super::http_client::{self, Body, Exchange};
+use super::jnlp4::SocketOptions;
 use super::options::Timeouts;
 use super::probe::http_error;
 use super::proxy::ProxyOptions;
@@ -220,6 +221,7 @@ impl<'a> From<&'a DownloadOptions> for Dialing<'a> {
             tls: &options.tls,
             timeouts: &options.timeouts,
             user_agent: &options.user_agent,
+            socket: SocketOptions::default(),
         }
     }
 }

@@ -421,6 +421,6 @@ impl ConnectError {
 }
 
 /// `: text`, or nothing.
-fn suffix(page: Option<&str>) -> String {
+pub(super) fn suffix(page: Option<&str>) -> String {
     page.map(|page| format!(": {page}")).unwrap_or_default()
 }

@@ -1,14 +1,16 @@
-//! The way to a controller and back: connection, upgrade, commands over a WebSocket.
+//! The way to a controller and back: connection, upgrade, commands over a WebSocket or over TCP.
 //!
 //! Everything above this module sees complete commands ([`CommandSource`], [`CommandSink`]) and never a socket;
 //! this module sees bytes and never a Java class, apart from the fixed capability header.
 
+mod any;
 mod backoff;
 mod connector;
 mod download;
 mod error;
 mod html;
 mod http_client;
+mod jnlp4;
 mod options;
 mod probe;
 mod proxy;
@@ -26,10 +28,17 @@ use bytes::Bytes;
 
 use crate::framing::FramingError;
 
+pub use any::{AnySink, AnySource};
 pub use backoff::Backoff;
 pub use connector::{Route, TlsSession};
 pub use download::{Download, DownloadError, DownloadOptions, download, without_credentials};
 pub use error::{ConnectError, NetworkError, ProbeError, Recovery, TlsDiagnosis};
+pub use jnlp4::{
+    AgentEndpoint, ConnectionHeaders, DiscoveryError, HeadersError, IdentityError,
+    InstanceIdentity, Jnlp4Error, Jnlp4Handshake, Jnlp4Options, Negotiated, Negotiation,
+    NegotiationError, Protocol, ProvedConnection, SocketOptions, TcpSink, TcpSource,
+    agent_port_ready, discover, open_agent_port,
+};
 pub use options::{KeepAlive, Timeouts, WebSocketOptions};
 pub use probe::probe;
 pub use proxy::{NoProxy, Proxy, ProxyOptions, ProxyUrlError};

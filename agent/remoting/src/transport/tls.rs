@@ -60,6 +60,8 @@ pub enum TrustReport {
     },
     /// Everything is accepted.
     NoCheck,
+    /// Only the holder of the controller's instance identity.
+    InstanceIdentity,
 }
 
 impl fmt::Display for TrustReport {
@@ -86,6 +88,7 @@ impl fmt::Display for TrustReport {
                 write!(f, "only the {} given with -cert", noun(certificates, "certificate"))
             }
             Self::NoCheck => f.write_str("any certificate: checks are switched off"),
+            Self::InstanceIdentity => f.write_str("only the instance identity of the controller"),
         }
     }
 }

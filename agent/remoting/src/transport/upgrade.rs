@@ -94,7 +94,7 @@ fn fill_headers(
 }
 
 /// The servlet container reads header values as ISO 8859-1; names with other characters go as UTF-8.
-fn header_text(text: &str) -> Vec<u8> {
+pub(super) fn header_text(text: &str) -> Vec<u8> {
     text.chars()
         .map(|c| u8::try_from(u32::from(c)).ok())
         .collect::<Option<_>>()

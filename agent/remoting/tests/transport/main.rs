@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper that fails must fail the test")]
 
 mod download;
+mod jnlp4;
 mod probe;
 mod proxy;
 mod refusals;
