@@ -120,7 +120,8 @@ async fn serve(agent: Arc<Agent>) -> Exit {
     }
     let environment = Environment::from_system(agent.configuration.environment.clone());
     let jvm = jvm(&agent, environment.clone());
-    let context = Context::new(environment, agent.logging.clone(), "WebSocket", REMOTING_VERSION)
+    let protocol = agent.configuration.transport.protocol();
+    let context = Context::new(environment, agent.logging.clone(), protocol, REMOTING_VERSION)
         .with_downloads(agent.configuration.download_options())
         .with_jvm(jvm);
     connection::serve(&agent.configuration, Arc::new(context)).await

@@ -1,11 +1,13 @@
 //! The validated configuration. Its `Debug` shows no secret.
 
 use std::ffi::OsString;
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use jenkins_remoting::transport::{
-    DownloadOptions, ProxyOptions, RootUrl, Secret, TlsContext, TlsOptions, Trust, WebSocketOptions,
+    DownloadOptions, InstanceIdentity, Jnlp4Options, ProxyOptions, RootUrl, Secret, TlsContext,
+    TlsOptions, Trust, WebSocketOptions,
 };
 
 use super::addresses::{Authority, Tunnel};
@@ -59,6 +61,24 @@ impl Configuration {
         Some(options)
     }
 
+    /// What the TCP transport needs; `None` for WebSocket.
+    #[must_use]
+    pub fn jnlp4_options(&self) -> Option<(TcpEntry, Jnlp4Options)> {
+        let Transport::Tcp(tcp) = &self.transport else { return None };
+        let secret = self.secret.clone();
+        let mut options = Jnlp4Options::new(self.node_name.as_str(), secret, REMOTING_VERSION);
+        options.credentials.clone_from(&tcp.credentials);
+        if let Some(tunnel) = &tcp.tunnel {
+            options.tunnel_host.clone_from(&tunnel.host);
+            options.tunnel_port = tunnel.port.map(NonZeroU16::get);
+        }
+        options.socket.keep_alive = tcp.keep_alive;
+        options.tls = TlsContext::new(self.tls.clone());
+        options.proxy = self.proxy.clone();
+        options.user_agent = USER_AGENT.to_owned();
+        Some((tcp.entry.clone(), options))
+    }
+
     /// How files of the controller itself are downloaded: trust is what was given for it.
     #[must_use]
     pub fn controller_downloads(&self) -> DownloadOptions {
@@ -105,6 +125,17 @@ pub enum Transport {
     Tcp(TcpOptions),
 }
 
+impl Transport {
+    /// Its name as the Java agent gives it to controllers that ask (`CommunicationProtocol`).
+    #[must_use]
+    pub fn protocol(&self) -> &'static str {
+        match self {
+            Self::WebSocket { .. } => "WebSocket",
+            Self::Tcp(_) => "JNLP4-connect",
+        }
+    }
+}
+
 /// One `-webSocketHeader`. The value may be a credential and is not shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
@@ -136,8 +167,8 @@ pub enum TcpEntry {
     Direct {
         /// The agent port.
         address: Authority,
-        /// DER of the RSA public key that the controller must prove.
-        instance_identity: Vec<u8>,
+        /// The key that the controller must prove.
+        instance_identity: InstanceIdentity,
         /// Protocols to try; empty means all.
         protocols: Vec<String>,
     },

@@ -150,12 +150,6 @@ pub enum Mistake {
         /// What to do instead.
         instead: String,
     },
-    /// A valid configuration for TCP.
-    #[error(
-        "connections over TCP are not in this version: add -webSocket (JENKINS_WEB_SOCKET=true) with -url, \
-         and remove -direct, -tunnel, -credentials and -noKeepAlive"
-    )]
-    TcpNotInThisVersion,
 }
 
 fn suggestion(word: &str, probably: Option<&'static OptionSpec>) -> String {

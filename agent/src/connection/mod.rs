@@ -1,8 +1,11 @@
 //! Connects to the controller, serves it, and connects again.
 //!
-//! The phases are those of the Java agent (`hudson.remoting.Engine.runWebSocket`), with its log lines,
-//! which tools look for: ask whether the controller is ready, upgrade to a WebSocket, serve the
-//! channel until it ends, start over.
+//! The phases are those of the Java agent (`hudson.remoting.Engine`), with its log lines, which tools look
+//! for: connect, over WebSocket or over TCP, serve the channel until it ends, start over.
+
+mod control;
+mod tcp;
+mod web_socket;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,15 +14,15 @@ use java_object_stream::EncodeError;
 use jenkins_remoting::capability::Capability;
 use jenkins_remoting::channel::{Channel, ChannelOptions, End};
 use jenkins_remoting::relay::RelayOptions;
-use jenkins_remoting::transport::{
-    Backoff, Cookie, Recovery, WebSocketOptions, WebSocketSink, WebSocketSource, connect, probe,
-};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use jenkins_remoting::transport::{AnySink, AnySource, TlsSession};
 
 use crate::callables::{self, Connection, Context};
 use crate::cli::{Configuration, JvmMode, Reconnect};
 use crate::exit::Exit;
 use crate::jvm::Tier;
+use control::{Control, Failed, Stop, status};
+use tcp::TcpWay;
+use web_socket::WebSocketWay;
 
 /// How long the goodbye to a controller may take when the agent is told to stop.
 const GOODBYE: Duration = Duration::from_secs(3);
@@ -31,50 +34,60 @@ const LAST_OF_JVM: Duration = Duration::from_secs(5);
 /// The agent connects no more often than this.
 const SHORTEST_ROUND: Duration = Duration::from_secs(1);
 
-/// A line as the Java agent's console listener prints it.
-macro_rules! status {
-    ($($argument:tt)*) => {
-        tracing::info!(target: "hudson.remoting.Launcher$CuiListener", method = "status", $($argument)*)
-    };
-}
-
 /// The agent's side of its connections, one after the other.
 struct Engine {
-    options: WebSocketOptions,
-    reconnect: Reconnect,
+    way: Way,
+    control: Control,
     context: Arc<Context>,
-    stop: Stop,
     /// The last connection: its JVM may take a little longer to end.
     last: Option<Channel>,
 }
 
-/// Signals that ask the agent to end.
-struct Stop {
-    terminate: Signal,
-    interrupt: Signal,
+/// How the controller is reached.
+enum Way {
+    WebSocket(WebSocketWay),
+    Tcp(TcpWay),
 }
 
 /// A connection that is open and negotiated.
 struct Connected {
-    source: WebSocketSource,
-    sink: WebSocketSink,
+    source: AnySource,
+    sink: AnySink,
     /// What the controller understands.
     capability: Capability,
 }
 
-/// What a phase ended with when it did not get what it was for.
-enum Failed {
-    /// The agent was asked to stop.
-    Stopped,
-    /// Time is up, or trying again cannot help.
-    GivenUp(Exit),
+impl Way {
+    fn of(configuration: &Configuration) -> Option<Self> {
+        if let Some((entry, options)) = configuration.jnlp4_options() {
+            return Some(Self::Tcp(TcpWay { entry, options }));
+        }
+        let options = configuration.web_socket_options()?;
+        Some(Self::WebSocket(WebSocketWay { options }))
+    }
+
+    async fn connect(&mut self, control: &mut Control) -> Result<Connected, Failed> {
+        match self {
+            Self::WebSocket(way) => way.connect(control).await,
+            Self::Tcp(way) => way.connect(control).await,
+        }
+    }
+
+    /// Waits until it makes sense to connect again.
+    async fn until_back(&self, control: &mut Control) -> Result<(), Failed> {
+        match self {
+            // Its first phase does that.
+            Self::WebSocket(_) => Ok(()),
+            Self::Tcp(way) => way.until_ready(control).await,
+        }
+    }
 }
 
 /// Serves the controller until the agent is to end.
 pub async fn serve(configuration: &Configuration, context: Arc<Context>) -> Exit {
-    let Some(options) = configuration.web_socket_options() else {
-        tracing::error!("TCP is not in this version: add -webSocket (or JENKINS_WEB_SOCKET=true)");
-        return Exit::Configuration;
+    let Some(way) = Way::of(configuration) else {
+        tracing::error!("no way to the controller is configured; this is a bug");
+        return Exit::Failure;
     };
     let stop = match Stop::listen() {
         Ok(stop) => stop,
@@ -83,8 +96,8 @@ pub async fn serve(configuration: &Configuration, context: Arc<Context>) -> Exit
             return Exit::Failure;
         }
     };
-    let reconnect = configuration.reconnect;
-    let mut engine = Engine { options, reconnect, context, stop, last: None };
+    let control = Control { reconnect: configuration.reconnect, stop };
+    let mut engine = Engine { way, control, context, last: None };
     let exit = engine.run().await;
     if let Some(channel) = &engine.last {
         let _ = tokio::time::timeout(LAST_OF_JVM, channel.child_ended()).await;
@@ -92,35 +105,10 @@ pub async fn serve(configuration: &Configuration, context: Arc<Context>) -> Exit
     exit
 }
 
-impl Stop {
-    fn listen() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn wait(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
-
 impl Engine {
     async fn run(&mut self) -> Exit {
         loop {
-            let connected = match self.until_ready().await {
-                Ok(()) => self.until_connected().await,
-                Err(failed) => Err(failed),
-            };
-            let began = Instant::now();
-            let ended = match connected {
-                Ok(connected) => self.serve_channel(connected).await,
-                Err(failed) => Err(failed),
-            };
-            match ended {
+            match self.round().await {
                 Ok(()) => {}
                 Err(Failed::Stopped) => {
                     status!("Terminated");
@@ -128,112 +116,27 @@ impl Engine {
                 }
                 Err(Failed::GivenUp(exit)) => return exit,
             }
-            if self.context.stay_away() {
-                tracing::info!("the controller removes this node, so the agent ends");
-                return Exit::Success;
-            }
-            if self.reconnect == Reconnect::Never {
-                return Exit::Success;
-            }
-            status!("Performing onReconnect operation.");
-            status!("onReconnect operation completed.");
-            // A controller that takes the agent and drops it at once is not to be flooded.
-            tokio::select! {
-                () = tokio::time::sleep(SHORTEST_ROUND.saturating_sub(began.elapsed())) => {}
-                () = self.stop.wait() => {
-                    status!("Terminated");
-                    return Exit::Success;
-                }
-            }
         }
     }
 
-    fn backoff(&self) -> Backoff {
-        Backoff::new(match self.reconnect {
-            Reconnect::GiveUpAfter(budget) => Some(budget),
-            // As with the Java agent, the first connection is tried for ever even without reconnects.
-            Reconnect::Always | Reconnect::Never => None,
-        })
-    }
-
-    /// Waits before the next attempt; fails when time is up.
-    async fn pause(&mut self, backoff: &mut Backoff) -> Result<(), Failed> {
-        let Some(delay) = backoff.next_delay() else {
-            let seconds = backoff.budget().unwrap_or_default().as_secs();
-            status!("Bailing out after {seconds} seconds");
+    /// One connection from its beginning to its end, and the wait before the next.
+    async fn round(&mut self) -> Result<(), Failed> {
+        let connected = self.way.connect(&mut self.control).await?;
+        let began = Instant::now();
+        self.serve_channel(connected).await?;
+        if self.context.stay_away() {
+            tracing::info!("the controller removes this node, so the agent ends");
             return Err(Failed::GivenUp(Exit::Success));
-        };
-        status!("Waiting {} second(s) before retry", delay.as_secs());
-        tokio::select! {
-            () = tokio::time::sleep(delay) => Ok(()),
-            () = self.stop.wait() => Err(Failed::Stopped),
         }
-    }
-
-    async fn until_ready(&mut self) -> Result<(), Failed> {
-        let mut backoff = self.backoff();
-        loop {
-            let outcome = tokio::select! {
-                outcome = probe(&self.options) => outcome,
-                () = self.stop.wait() => return Err(Failed::Stopped),
-            };
-            let Err(error) = outcome else { return Ok(()) };
-            let code = error.status().map_or_else(String::new, |code| format!(": {code}"));
-            status!("{}login is not ready{code}", self.options.url);
-            tracing::info!("{error}");
-            if error.recovery() == Recovery::GiveUp {
-                return Err(Failed::GivenUp(Exit::Failure));
-            }
-            self.pause(&mut backoff).await?;
+        if self.control.reconnect == Reconnect::Never {
+            return Err(Failed::GivenUp(Exit::Success));
         }
-    }
-
-    async fn until_connected(&mut self) -> Result<Connected, Failed> {
-        let mut backoff = self.backoff();
-        loop {
-            let outcome = tokio::select! {
-                outcome = connect(&self.options) => outcome,
-                () = self.stop.wait() => return Err(Failed::Stopped),
-            };
-            match outcome {
-                Ok((source, sink, handshake)) => {
-                    status!("WebSocket connection open");
-                    if handshake.capability_assumed {
-                        tracing::warn!(
-                            "the controller names no capabilities; the current ones are assumed"
-                        );
-                    }
-                    if let Some(tls) = &handshake.route.tls {
-                        tracing::info!(
-                            "{} with {}",
-                            tls.version.replace("TLSv1_", "TLS 1."),
-                            tls.trust
-                        );
-                    }
-                    self.remember(handshake.cookie);
-                    return Ok(Connected { source, sink, capability: handshake.capability });
-                }
-                Err(error) => {
-                    tracing::error!(
-                        target: "hudson.remoting.Launcher$CuiListener",
-                        method = "error",
-                        "Failed to connect: {error}"
-                    );
-                    match error.recovery() {
-                        Recovery::GiveUp => return Err(Failed::GivenUp(Exit::Failure)),
-                        Recovery::RetryWithoutCookie => self.remember(None),
-                        Recovery::Retry => {}
-                    }
-                    self.pause(&mut backoff).await?;
-                }
-            }
-        }
-    }
-
-    /// The cookie proves to the controller that the next connection is ours, so that it ends this one
-    /// instead of refusing the next.
-    fn remember(&mut self, cookie: Option<Cookie>) {
-        self.options.cookie = cookie;
+        // A controller that takes the agent and drops it at once is not to be flooded.
+        self.control.sleep(SHORTEST_ROUND.saturating_sub(began.elapsed())).await?;
+        self.way.until_back(&mut self.control).await?;
+        status!("Performing onReconnect operation.");
+        status!("onReconnect operation completed.");
+        Ok(())
     }
 
     async fn serve_channel(&mut self, connected: Connected) -> Result<(), Failed> {
@@ -247,7 +150,7 @@ impl Engine {
         status!("Connected");
         let end = tokio::select! {
             end = channel.ended() => end,
-            () = self.stop.wait() => {
+            () = self.control.stop.wait() => {
                 let goodbye = channel.close("the agent was told to stop");
                 let _ = tokio::time::timeout(GOODBYE, goodbye).await;
                 self.report(&channel);
@@ -316,4 +219,9 @@ impl Engine {
             }
         }
     }
+}
+
+/// How the connection is secured.
+fn tell_tls(tls: &TlsSession) {
+    tracing::info!("{} with {}", tls.version.replace("TLSv1_", "TLS 1."), tls.trust);
 }

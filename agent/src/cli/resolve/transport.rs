@@ -1,8 +1,6 @@
 //! The part of the options that says how to reach the controller.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use jenkins_remoting::transport::{RootUrl, Secret};
+use jenkins_remoting::transport::{InstanceIdentity, RootUrl, Secret};
 
 use super::Resolver;
 use crate::cli::addresses::{Authority, Tunnel};
@@ -10,8 +8,6 @@ use crate::cli::configuration::{Header, TcpEntry, TcpOptions, Transport};
 use crate::cli::mistake::Mistake;
 use crate::cli::options::Opt;
 
-/// DER of the object identifier 1.2.840.113549.1.1.1 (RSA), which an instance identity contains.
-const RSA_IDENTIFIER: [u8; 11] = [0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
 /// Headers of the WebSocket request that the agent sets itself.
 const OWN_HEADERS: [&str; 6] = [
     "node-name",
@@ -59,7 +55,6 @@ impl Resolver<'_> {
             }
             return urls.into_iter().next().map(|url| Transport::WebSocket { url, headers });
         }
-        self.mistakes.push(Mistake::TcpNotInThisVersion);
         tcp.map(Transport::Tcp)
     }
 
@@ -132,14 +127,12 @@ impl Resolver<'_> {
     }
 }
 
-fn instance_identity(text: &str) -> Result<Vec<u8>, String> {
-    let expected = "expected the base64 text of the controller's X-Instance-Identity header";
-    let der = STANDARD.decode(text).map_err(|error| format!("{expected}: {error}"))?;
-    let rsa = der.windows(RSA_IDENTIFIER.len()).any(|window| window == RSA_IDENTIFIER);
-    if der.first() != Some(&0x30) || !rsa {
-        return Err(format!("{expected}: this is no RSA public key"));
-    }
-    Ok(der)
+fn instance_identity(text: &str) -> Result<InstanceIdentity, String> {
+    InstanceIdentity::parse(text).map_err(|problem| {
+        format!(
+            "expected the base64 text of the controller's X-Instance-Identity header: {problem}"
+        )
+    })
 }
 
 /// What replaces `-jnlpUrl ROOT/computer/NAME/jenkins-agent.jnlp`.
