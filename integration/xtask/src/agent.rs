@@ -34,7 +34,13 @@ fn binary(context: &Context, profile: &str) -> PathBuf {
 /// Appends the command with which the embedded controller starts an agent; it fills in the braces.
 /// `jvm` is the agent's option of that name.
 pub fn append_to(peer: &mut Command, program: &[&std::ffi::OsStr], jvm: &str) {
+    append_tcp_to(peer, program, jvm);
+    peer.arg("-webSocket");
+}
+
+/// The same, over TCP.
+pub fn append_tcp_to(peer: &mut Command, program: &[&std::ffi::OsStr], jvm: &str) {
     peer.arg("--").args(program);
     peer.args(["-url", "{url}", "-secret", "@{secret-file}", "-name", "{name}"]);
-    peer.args(["-webSocket", "-workDir", "{root}"]).arg(format!("--jvm={jvm}"));
+    peer.args(["-workDir", "{root}"]).arg(format!("--jvm={jvm}"));
 }

@@ -54,6 +54,15 @@ fn native(context: &Context, peer: &Peer, agent: &Path, pipe_mib: u32) -> Done {
     run(&mut peer)
 }
 
+/// Has the peer judge the agent over TCP: how it comes in, and what it does then.
+pub fn jnlp4(context: &Context, agent: &Path, pipe_mib: u32) -> Done {
+    let mut peer = Peer::compiled(context)?.mode(context, "jnlp4");
+    peer.arg("--pipe-mib").arg(pipe_mib.to_string());
+    peer.arg("--agent-log").arg(context.target.join("java-peer-jnlp4-agent.log"));
+    agent::append_tcp_to(&mut peer, &[agent.as_os_str()], "never");
+    run(&mut peer)
+}
+
 /// Where the conformance run leaves every command that the agent sent.
 pub fn dump(context: &Context) -> PathBuf {
     context.target.join("java-peer-commands.bin")

@@ -26,6 +26,7 @@ pub fn run(context: &Context, options: &Options) -> Done {
     let agent = agent::release(context)?;
     println!("==> the embedded controller, streams of {} MiB", options.pipe_mib);
     peer::conformance(context, &agent, options.pipe_mib)?;
+    peer::jnlp4(context, &agent, options.pipe_mib)?;
     reader::run_it(context)?;
     for round in 1..=options.replays {
         println!("==> recordings, round {round} of {}", options.replays);

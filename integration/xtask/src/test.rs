@@ -15,11 +15,12 @@ pub struct Options {
 }
 
 /// The budgets are for two cores and empty caches; all of them stay below 60 minutes.
-const PARTS: [Part; 9] = [
+const PARTS: [Part; 10] = [
     Part { name: "lint", budget: 360, run: lint::run },
     Part { name: "unit", budget: 900, run: unit },
     Part { name: "replay", budget: 300, run: replay },
     Part { name: "peer", budget: 300, run: conformance },
+    Part { name: "jnlp4", budget: 240, run: jnlp4 },
     Part { name: "reader", budget: 120, run: reader::run_it },
     Part { name: "shim", budget: 180, run: shim::run_it },
     Part { name: "fuzz", budget: 480, run: fuzz::short },
@@ -59,4 +60,8 @@ fn conformance(context: &Context) -> Done {
     // The agent is built with a class of Java that lets a JVM follow another.
     tools::need(&tools::JAVAC)?;
     peer::both_tiers(context, &agent::debug(context)?, 64)
+}
+
+fn jnlp4(context: &Context) -> Done {
+    peer::jnlp4(context, &agent::debug(context)?, 16)
 }

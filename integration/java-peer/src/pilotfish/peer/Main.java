@@ -11,6 +11,7 @@ import pilotfish.peer.bench.Serve;
 import pilotfish.peer.bench.Throughput;
 import pilotfish.peer.conformance.Conformance;
 import pilotfish.peer.conformance.JvmConformance;
+import pilotfish.peer.conformance.PortChecks;
 import pilotfish.peer.demo.Demo;
 import pilotfish.peer.net.AgentConnection;
 import pilotfish.peer.net.PeerServer;
@@ -19,12 +20,12 @@ import pilotfish.peer.net.PeerServer;
 public final class Main {
     private Main() {}
 
-    private static final String USAGE = "usage: pilotfish.peer.Main demo|conformance|jvm|jvm-throughput|throughput|serve|standin [--port N] [--secret-file FILE]"
+    private static final String USAGE = "usage: pilotfish.peer.Main demo|conformance|jnlp4|jvm|jvm-throughput|throughput|serve|standin [--port N] [--secret-file FILE]"
             + " [--name NAME] [--root DIR] [options] [-- AGENT COMMAND with {url} {secret-file} {name} {root}]";
 
     public static void main(String[] args) throws Exception {
         String mode = args.length == 0 ? "" : args[0];
-        if (!List.of("demo", "conformance", "jvm", "jvm-throughput", "throughput", "serve", "standin").contains(mode)) {
+        if (!List.of("demo", "conformance", "jnlp4", "jvm", "jvm-throughput", "throughput", "serve", "standin").contains(mode)) {
             System.err.println(USAGE);
             System.exit(2);
         }
@@ -47,11 +48,13 @@ public final class Main {
             String portFile = options.get("port-file", null);
             if (portFile != null) Files.writeString(Path.of(portFile), Integer.toString(server.port()));
             String root = options.get("root", Files.createTempDirectory("pilotfish-peer").toString());
+            if (mode.equals("jnlp4")) PortChecks.prepare(server);
             Process agent = startAgent(mode, options, server, secretFile, root);
             try {
                 if (mode.equals("jvm")) return JvmConformance.run(server, agent, options, root);
                 if (mode.equals("jvm-throughput")) return JvmThroughput.run(server, agent, options, root);
                 if (mode.equals("serve")) return Serve.run(server, options, root);
+                if (mode.equals("jnlp4")) return PortChecks.run(server, options, root);
                 AgentConnection connection = server.nextAgent(options.number("wait", 120));
                 if (connection == null) {
                     System.err.println("No agent connected. Start one with: -url " + server.url() + " -name NAME -secret @" + secretFile + " -webSocket");

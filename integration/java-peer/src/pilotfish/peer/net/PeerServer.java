@@ -13,6 +13,7 @@ import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.net.Socket;
 import java.nio.charset.StandardCharsets;
+import java.security.GeneralSecurityException;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.security.SecureRandom;
@@ -30,10 +31,11 @@ import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 
-/** Serves {@code /login} and {@code /wsagents/} on loopback as a controller does (remoting-transport 3.1). */
-public final class PeerServer implements Closeable {
+/** Serves {@code /login}, {@code /wsagents/} and the way to the agent port on loopback as a controller does (remoting-transport 3.1, 4.1). */
+public final class PeerServer implements Closeable, AgentPort.Desk {
     private static final String MINIMUM_VERSION = "3176.v207ec082a_8c0";
     private static final String ACCEPT_GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+    private static final String ALREADY_CONNECTED = " is already connected to this controller. Rejecting this connection.";
     private static final int LARGEST_HEAD = 16 << 10;
 
     private final ServerSocket listener;
@@ -53,6 +55,7 @@ public final class PeerServer implements Closeable {
     });
     private final Map<String, AgentConnection> connected = new ConcurrentHashMap<>();
     private final BlockingQueue<AgentConnection> arrivals = new LinkedBlockingQueue<>();
+    private AgentPort agentPort;
 
     public PeerServer(int port, String secret) throws IOException {
         this.secret = secret;
@@ -85,6 +88,12 @@ public final class PeerServer implements Closeable {
         return arrivals.poll(seconds, TimeUnit.SECONDS);
     }
 
+    /** The port for agents over TCP; opened when it is first asked for. */
+    public synchronized AgentPort agentPort() throws IOException, GeneralSecurityException {
+        if (agentPort == null) agentPort = new AgentPort(this, workers);
+        return agentPort;
+    }
+
     private void acceptAll() {
         while (!listener.isClosed()) {
             try {
@@ -100,7 +109,7 @@ public final class PeerServer implements Closeable {
     private void pingAll() {
         for (AgentConnection agent : connected.values()) {
             try {
-                agent.socket().ping(new byte[0]);
+                if (agent.socket() != null) agent.socket().ping(new byte[0]);
             } catch (IOException e) {
                 // Its reader sees the end.
             }
@@ -119,6 +128,7 @@ public final class PeerServer implements Closeable {
                 downloads.incrementAndGet();
                 answer(socket, "200 OK", "application/java-archive", library.jar());
             } else if (path.equals("/wsagents/")) upgrade(socket, in, head);
+            else if (path.equals("/tcpSlaveAgentListener/")) tellAgentPort(socket);
             else refuse(socket, "404 Not Found", "Not Found");
         } catch (IOException e) {
             // The client left; nothing was promised to it.
@@ -172,6 +182,51 @@ public final class PeerServer implements Closeable {
         answer(socket, status, "<html><head><title>" + text + "</title></head><body><h1>Oops!</h1></body></html>");
     }
 
+    private void tellAgentPort(Socket socket) throws IOException {
+        try {
+            AgentPort port = agentPort();
+            String head = "HTTP/1.1 200 OK\r\nX-Jenkins-JNLP-Port: " + port.port() + "\r\nX-Instance-Identity: " + port.publicKey()
+                    + "\r\nX-Jenkins-Agent-Protocols: " + AgentPort.PROTOCOL + ", Ping\r\nX-Remoting-Minimum-Version: " + MINIMUM_VERSION
+                    + "\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+            socket.getOutputStream().write(head.getBytes(StandardCharsets.ISO_8859_1));
+        } catch (GeneralSecurityException e) {
+            refuse(socket, "500 Server Error", e.toString());
+        }
+    }
+
+    @Override
+    public String refusal(String name, String given, String cookie) {
+        if (name == null) return "Unknown client name: null";
+        if (given == null || !isSecret(given)) return "Authorization failure";
+        return isTaken(name, cookie) ? name + ALREADY_CONNECTED : null;
+    }
+
+    @Override
+    public boolean arrived(AgentConnection agent) {
+        if (connected.putIfAbsent(agent.name(), agent) != null) return false;
+        arrivals.add(agent);
+        return true;
+    }
+
+    @Override
+    public void left(AgentConnection agent) {
+        connected.remove(agent.name(), agent);
+    }
+
+    private boolean isSecret(String given) {
+        return MessageDigest.isEqual(given.getBytes(StandardCharsets.UTF_8), secret.getBytes(StandardCharsets.UTF_8));
+    }
+
+    /** Whether the name belongs to a live connection; one with the same cookie gives way. */
+    private boolean isTaken(String name, String cookie) {
+        AgentConnection before = connected.get(name);
+        if (before == null) return false;
+        if (cookie == null || !cookie.equals(before.cookie())) return true;
+        before.channel().terminate("the agent connected again");
+        connected.remove(name, before);
+        return false;
+    }
+
     private void upgrade(Socket socket, DataInputStream in, Map<String, String> head) throws IOException {
         String name = head.get("node-name");
         String given = head.get("secret-key");
@@ -181,7 +236,7 @@ public final class PeerServer implements Closeable {
             refuse(socket, "400 Bad Request", "This endpoint is only for use from agent.jar in WebSocket mode");
             return;
         }
-        if (!MessageDigest.isEqual(given.getBytes(StandardCharsets.UTF_8), secret.getBytes(StandardCharsets.UTF_8))) {
+        if (!isSecret(given)) {
             answer(socket, "403 Forbidden", "");
             return;
         }
@@ -197,14 +252,8 @@ public final class PeerServer implements Closeable {
             refuse(socket, "400 Bad Request", e.getMessage());
             return;
         }
-        AgentConnection before = connected.get(name);
-        if (before != null && cookie != null && cookie.equals(before.cookie())) {
-            before.channel().terminate("the agent connected again");
-            connected.remove(name, before);
-            before = null;
-        }
-        if (before != null) {
-            refuse(socket, "400 Bad Request", name + " is already connected to this controller. Rejecting this connection.");
+        if (isTaken(name, cookie)) {
+            refuse(socket, "400 Bad Request", name + ALREADY_CONNECTED);
             return;
         }
         String granted = cookie != null ? cookie : newCookie();
@@ -223,7 +272,7 @@ public final class PeerServer implements Closeable {
         if (library != null) channel.setProperty(JarLoader.OURS, library);
         AgentConnection agent = new AgentConnection(name, granted, offered, channel, webSocket);
         if (connected.putIfAbsent(name, agent) != null) {
-            refuse(socket, "400 Bad Request", name + " is already connected to this controller. Rejecting this connection.");
+            refuse(socket, "400 Bad Request", name + ALREADY_CONNECTED);
             return;
         }
         switchProtocols(socket, key, granted);
@@ -253,7 +302,8 @@ public final class PeerServer implements Closeable {
         }
     }
 
-    private static String newCookie() {
+    @Override
+    public String newCookie() {
         byte[] bytes = new byte[32];
         new SecureRandom().nextBytes(bytes);
         return HexFormat.of().formatHex(bytes);
@@ -264,5 +314,8 @@ public final class PeerServer implements Closeable {
     public void close() throws IOException {
         listener.close();
         pinger.shutdownNow();
+        synchronized (this) {
+            if (agentPort != null) agentPort.close();
+        }
     }
 }
