@@ -24,8 +24,8 @@ final class Cases {
         facts();
         refusals();
         away();
-        golden.inAnyOrder("matrix", 40);
-        golden.inAnyOrder("parallel", 10);
+        golden.inAnyOrder("lanes", 20);
+        golden.inAnyOrder("parallel", 2);
     }
 
     private void features() throws Exception {
