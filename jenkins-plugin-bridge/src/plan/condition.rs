@@ -258,7 +258,8 @@ impl Condition {
         &self.references
     }
 
-    /// The facts of run time that it speaks of: `changed_files`, `results.unit-tests`.
+    /// The facts of run time that it speaks of, as a condition writes them: `changed_files`,
+    /// `results.build`, `results["unit-tests"]`.
     #[must_use]
     pub fn needs(&self) -> Vec<String> {
         let mut needs = Vec::new();
@@ -268,7 +269,11 @@ impl Condition {
         if self.references.results.is_empty() && self.references.variables.contains("results") {
             needs.push("results".to_owned());
         }
-        needs.extend(self.references.results.iter().map(|name| format!("results.{name}")));
+        needs.extend(self.references.results.iter().map(|name| {
+            // `results.unit-tests` would be a subtraction.
+            let is_word = name.bytes().all(|byte| byte == b'_' || byte.is_ascii_alphanumeric());
+            if is_word { format!("results.{name}") } else { format!("results[{name:?}]") }
+        }));
         needs
     }
 

@@ -56,7 +56,7 @@ pub struct Plan {
     pub parameters: BTreeMap<String, Value>,
     /// What was known when the plan was made.
     pub facts: PlanFacts,
-    /// Facts that deferred conditions need: `changed_files`, `results.unit-tests`.
+    /// Facts that deferred conditions need: `changed_files`, `results.build`.
     pub needs: Vec<String>,
     /// The most time the whole may take, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]

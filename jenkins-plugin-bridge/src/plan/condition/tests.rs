@@ -116,4 +116,6 @@ fn needs_name_the_facts() {
     let condition =
         Condition::compile("any_match(changed_files, 'a') && results.build == 'success'").unwrap();
     assert_eq!(condition.needs(), ["changed_files", "results.build"]);
+    let condition = Condition::compile(r#"results["unit-tests"] == 'success'"#).unwrap();
+    assert_eq!(condition.needs(), [r#"results["unit-tests"]"#]);
 }
