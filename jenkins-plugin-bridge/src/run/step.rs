@@ -19,6 +19,9 @@ const COOKIE: &str = "PILOTFISH_STEP_COOKIE";
 /// How long what a step left running may hold its output.
 const LEAK_GRACE: Duration = Duration::from_secs(2);
 
+/// With this exit code podman and docker say that they could not start the container.
+const NOT_STARTED: i32 = 125;
+
 /// How a step ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum StepEnd {
@@ -59,6 +62,17 @@ impl StepContext<'_> {
                     .then(|| format!("{}{rest}", own.display()))
             })
             .unwrap_or_else(|| value.to_owned())
+    }
+
+    /// What a failure of the container tool itself means to people. A script may end with its code, too.
+    fn not_started(&self, container: Option<&PlanContainer>) -> String {
+        match (self.runtime.program(), container) {
+            (Some(program), Some(container)) => format!(
+                "exit code {NOT_STARTED}: {program} could not start a container of {}, as its message above says; `--runtime local` runs the steps with the tools of this machine",
+                container.image
+            ),
+            _ => format!("exit code {NOT_STARTED}"),
+        }
     }
 
     /// Runs a step. `number` is unique in the stage.
@@ -137,6 +151,9 @@ impl StepContext<'_> {
         let end = tokio::select! {
             status = child.wait() => match status {
                 ExitStatus::Exited(0) => StepEnd::Passed,
+                ExitStatus::Exited(NOT_STARTED) if container.is_some() => {
+                    StepEnd::Failed(self.not_started(container))
+                }
                 other => StepEnd::Failed(other.to_string()),
             },
             () = timeout => StepEnd::TimedOut(step.timeout_seconds.unwrap_or_default()),
