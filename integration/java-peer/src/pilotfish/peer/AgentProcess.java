@@ -48,6 +48,31 @@ public final class AgentProcess {
         require(kill.waitFor() == 0, "kill -" + name + " failed");
     }
 
+    /** Stops the process, and waits until all its threads have stopped. */
+    public static void stop(ProcessHandle process) throws IOException, InterruptedException {
+        signal(process, "STOP");
+        for (int i = 0; i < 500; i++) {
+            if (states(process).stream().allMatch("T"::equals)) return;
+            Thread.sleep(10);
+        }
+        throw new AssertionError("process " + process.pid() + " does not stop: " + states(process));
+    }
+
+    private static List<String> states(ProcessHandle process) throws IOException {
+        try (var threads = Files.list(Path.of("/proc", Long.toString(process.pid()), "task"))) {
+            return threads.map(thread -> {
+                try {
+                    String stat = Files.readString(thread.resolve("stat"));
+                    // The name before it may hold anything but the last parenthesis.
+                    return stat.substring(stat.lastIndexOf(')') + 2).substring(0, 1);
+                } catch (IOException e) {
+                    // A thread that has ended says no more.
+                    return "T";
+                }
+            }).toList();
+        }
+    }
+
     public Path directory() throws IOException {
         return Path.of("/proc", Long.toString(agent.pid()), "cwd").toRealPath();
     }

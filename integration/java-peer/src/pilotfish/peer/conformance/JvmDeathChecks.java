@@ -43,7 +43,7 @@ final class JvmDeathChecks {
         checks.check("jvm death: killed in the middle of a stream from it", this::streamUp);
         checks.check("jvm death: killed while it is stopped", () -> {
             ProcessHandle jvm = agent.jvm();
-            AgentProcess.signal(jvm, "STOP");
+            AgentProcess.stop(jvm);
             UserRequest<Object, IOException> request = channel.callAsync(new Work.Echo("never"));
             AgentProcess.signal(jvm, "KILL");
             failed(request, "was killed (signal 9)");

@@ -2,6 +2,7 @@ package pilotfish.peer.net;
 
 import hudson.remoting.Capability;
 import hudson.remoting.Channel;
+import hudson.remoting.ChunkFraming;
 import java.io.BufferedOutputStream;
 import java.io.Closeable;
 import java.io.DataInputStream;
