@@ -49,6 +49,9 @@ pub struct Options {
     /// The official agent, to compare with; by default what AGENT_JAR names
     #[arg(long)]
     agent_jar: Option<PathBuf>,
+    /// The classes of the Java peer, which the figure of the JVM needs
+    #[arg(long)]
+    peer: Option<PathBuf>,
     /// A quick look: small sizes, few rounds, few agents
     #[arg(long)]
     short: bool,

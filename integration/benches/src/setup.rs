@@ -14,6 +14,8 @@ pub struct Setup {
     pub agent: PathBuf,
     /// The official agent.
     pub agent_jar: Option<PathBuf>,
+    /// The classes of the Java peer.
+    pub peer: Option<PathBuf>,
     /// A quick look instead of a measurement.
     pub short: bool,
     /// Rounds of each pair.
@@ -44,6 +46,7 @@ impl Setup {
         Ok(Self {
             agent,
             agent_jar,
+            peer: options.peer.clone(),
             short: options.short,
             rounds: options.rounds.unwrap_or(if options.short { 2 } else { 5 }).max(1),
             stream_bytes: (mib as u64) << 20,

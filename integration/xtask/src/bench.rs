@@ -4,8 +4,9 @@ use std::ffi::OsString;
 
 use clap::Args;
 
-use crate::agent;
 use crate::context::{Context, Done, run as run_command};
+use crate::peer::Peer;
+use crate::{agent, tools};
 
 /// Options of `cargo xtask bench`.
 #[derive(Debug, Args)]
@@ -35,10 +36,13 @@ pub fn run(context: &Context, options: &Options) -> Done {
         };
         return run_command(&mut benches);
     }
+    // The agent is built with a class of Java that lets a JVM follow another.
+    tools::need(&tools::JAVAC)?;
     let agent = agent::release(context)?;
+    let peer = Peer::compiled(context)?;
     let benches = ["run", "--quiet", "--release", "--package", "pilotfish-benches", "--"];
     let mut benches = context.cargo(benches);
-    benches.arg("--agent").arg(agent);
+    benches.arg("--agent").arg(agent).arg("--peer").arg(peer.classes());
     if options.short {
         benches.arg("--short");
     }

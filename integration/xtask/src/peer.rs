@@ -22,6 +22,11 @@ impl Peer {
         Ok(Self { classes })
     }
 
+    /// Its classes.
+    pub fn classes(&self) -> &Path {
+        &self.classes
+    }
+
     /// The controller in one of its modes.
     pub fn mode(&self, context: &Context, mode: &str) -> Command {
         let mut java = context.command("java");

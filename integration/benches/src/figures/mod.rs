@@ -3,6 +3,7 @@
 mod archive;
 mod binary;
 mod fleet;
+mod jvm;
 mod memory;
 mod round_trips;
 mod start;
@@ -36,6 +37,8 @@ pub enum Figure {
     Untar,
     /// Round trips of FilePath.exists, 1 and 64 in flight
     RoundTrips,
+    /// First calls and streams of a JVM behind the agent
+    Jvm,
     /// Size of the release binary
     Binary,
 }
@@ -58,6 +61,7 @@ impl Figure {
             Self::Tar => "tar, gzip and send",
             Self::Untar => "receive and untar",
             Self::RoundTrips => "round trips",
+            Self::Jvm => "a JVM behind the agent",
             Self::Binary => "the release binary",
         }
     }
@@ -74,6 +78,7 @@ impl Figure {
             Self::Tar => archive::tar(setup, report).await,
             Self::Untar => archive::untar(setup, report).await,
             Self::RoundTrips => round_trips::measure(setup, report).await,
+            Self::Jvm => jvm::measure(setup, report).await,
             Self::Binary => binary::measure(setup, report),
         }
     }
