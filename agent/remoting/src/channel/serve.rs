@@ -12,7 +12,9 @@ use tokio::sync::oneshot;
 
 use super::export::{Export, Source};
 use super::reply::Answer;
-use super::{Cancellation, Channel, Inner, Invocation, IoScope, RemoteOutput, Reply, Throwable};
+use super::{
+    Cancellation, Channel, Inner, Invocation, IoScope, NATIVE_BASE, RemoteOutput, Reply, Throwable,
+};
 use crate::class;
 use crate::command::Outgoing;
 use crate::loader::{LoaderTags, Loaders};
@@ -209,6 +211,19 @@ impl Inner {
             Home::Child => Reply::relayed(),
             Home::Here if root.is_a(class::name::RPC_REQUEST) => self.invoke(&call, root).await,
             Home::Here => self.service.serve(&call, root).await,
+        };
+        // The JVM cannot find an object of this side, and would fail in words that help nobody.
+        let stays = matches!(reply.answer, Answer::Relayed(_))
+            && going_home(graph).iter().any(|oid| *oid >= NATIVE_BASE);
+        let reply = if stays && self.relay.is_some() {
+            for brought in brought_by(graph) {
+                self.give_back_brought(brought, 1, None);
+            }
+            Reply::throw(Throwable::io(format!(
+                "{class} is run by the agent's JVM, and names an object that the agent itself exports, which the JVM cannot reach"
+            )))
+        } else {
+            reply
         };
         if let (Answer::Relayed(counted), Some(_)) = (&reply.answer, &self.relay) {
             let class = counted.as_deref().unwrap_or(&class);

@@ -207,14 +207,17 @@ async fn a_request_that_the_child_has_not_seen_is_cancelled_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn objects_that_come_home_decide_where_a_request_goes() {
-    fn with_homes(homes: &[i32]) -> Object {
+    static PLUGINS: Class =
+        Class::new("demo.Plugins", 1).fields(&[Field::reference("argument", "Ljava/lang/Object;")]);
+    fn of(class: &'static Class, homes: &[i32]) -> Object {
         let proxies = homes.iter().map(|oid| {
             let handler =
                 Object::new(&class::INVOCATION_HANDLER).with("oid", *oid).with("goingHome", true);
             Datum::Proxy(&["demo.Thing", "hudson.remoting.IReadResolve"], Box::new(handler))
         });
-        Object::new(&NATIVE).with("argument", jdk::array_list(proxies.collect()))
+        Object::new(class).with("argument", jdk::array_list(proxies.collect()))
     }
+    let with_homes = |homes: &[i32]| of(&NATIVE, homes);
     let mut trio = trio_with(
         service(|_, callable| {
             let native = callable.is_a(NATIVE.name());
@@ -230,6 +233,9 @@ async fn objects_that_come_home_decide_where_a_request_goes() {
     assert_eq!(kid.handed().await, raw);
     trio.peer.request(3, 0, with_homes(&[5, NATIVE_BASE + 5]));
     assert!(trio.peer.thrown(3).await.contains("neither has both"));
+    trio.peer.request(4, 0, of(&PLUGINS, &[NATIVE_BASE + 5]));
+    let why = trio.peer.thrown(4).await;
+    assert!(why.contains("demo.Plugins") && why.contains("which the JVM cannot reach"), "{why}");
     kid.idle().await;
 }
 

@@ -128,8 +128,9 @@ final class JvmCallChecks {
         Node.Started started = node.launch(launch);
         RemoteProcess process = started.process();
         try {
-            // It goes home as a number, which must mean nothing in the JVM.
-            thrown(Exception.class, () -> channel.call(new Work.Echo(process)));
+            // It goes home as a number, which means nothing in the JVM: the agent says so.
+            Throwable far = thrown(IOException.class, () -> channel.call(new Work.Echo(process)));
+            require(far.getMessage().contains("which the JVM cannot reach"), "an object of the agent's: " + far);
             same(true, process.isAlive(), "the process is alive");
         } finally {
             process.kill();
