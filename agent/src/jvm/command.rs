@@ -1,5 +1,6 @@
 //! The command line of the JVM.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use pilotfish_process::Environment;
@@ -42,6 +43,29 @@ pub(crate) enum Classes<'a> {
     Write(&'a Path),
     /// Neither.
     Plain,
+}
+
+/// An option of the user whose log would come between the bytes of the protocol, sent to standard error.
+fn off_standard_output(option: &str) -> Cow<'_, str> {
+    match option {
+        "-verbose:gc" | "-XX:+PrintGC" | "-Xlog" => return "-Xlog:gc:stderr".into(),
+        "-XX:+PrintGCDetails" => return "-Xlog:gc*:stderr".into(),
+        "-verbose" | "-verbose:class" => {
+            return "-Xlog:class+load=info,class+unload=info:stderr".into();
+        }
+        _ => {}
+    }
+    // `-Xlog:[what][:[output][:[decorators][:options]]]`
+    let Some(log) = option.strip_prefix("-Xlog:") else { return option.into() };
+    let mut parts = log.splitn(3, ':');
+    let (what, output, rest) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
+    if matches!(what, "disable" | "help") || !matches!(output, None | Some("" | "stdout")) {
+        return option.into();
+    }
+    match rest {
+        Some(rest) => format!("-Xlog:{what}:stderr:{rest}").into(),
+        None => format!("-Xlog:{what}:stderr").into(),
+    }
 }
 
 impl Plan<'_> {
@@ -96,7 +120,7 @@ impl Plan<'_> {
             add("-Dfile.encoding=UTF-8");
         }
         for option in self.options {
-            add(option);
+            add(&off_standard_output(option));
         }
         add("-cp");
         let cache = text(self.jar_cache)?;
@@ -176,6 +200,28 @@ mod tests {
             generation: 2,
             channel_name: "node 1",
             jar_cache: Path::new("/c"),
+        }
+    }
+
+    #[test]
+    fn logs_of_the_user_go_to_standard_error() {
+        for (given, sent) in [
+            ("-verbose:gc", "-Xlog:gc:stderr"),
+            ("-Xlog", "-Xlog:gc:stderr"),
+            ("-Xlog:gc*", "-Xlog:gc*:stderr"),
+            ("-Xlog:gc*::time,level", "-Xlog:gc*:stderr:time,level"),
+            ("-Xlog:gc:stdout:uptime", "-Xlog:gc:stderr:uptime"),
+            ("-Xlog::stdout", "-Xlog::stderr"),
+            (
+                "-Xlog:gc:file=/logs/gc.txt:time:filecount=5",
+                "-Xlog:gc:file=/logs/gc.txt:time:filecount=5",
+            ),
+            ("-Xlog:gc:gc.txt", "-Xlog:gc:gc.txt"),
+            ("-Xlog:disable", "-Xlog:disable"),
+            ("-Xloggc:gc.txt", "-Xloggc:gc.txt"),
+            ("-Xmx2g", "-Xmx2g"),
+        ] {
+            assert_eq!(off_standard_output(given), sent, "{given}");
         }
     }
 
