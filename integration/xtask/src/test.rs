@@ -16,14 +16,14 @@ pub struct Options {
 
 /// The budgets are for two cores and empty caches; all of them stay below 60 minutes.
 const PARTS: [Part; 10] = [
-    Part { name: "lint", budget: 360, run: lint::run },
-    Part { name: "unit", budget: 900, run: unit },
+    Part { name: "lint", budget: 480, run: lint::run },
+    Part { name: "unit", budget: 840, run: unit },
     Part { name: "replay", budget: 300, run: replay },
     Part { name: "peer", budget: 300, run: conformance },
-    Part { name: "jnlp4", budget: 240, run: jnlp4 },
+    Part { name: "jnlp4", budget: 120, run: jnlp4 },
     Part { name: "reader", budget: 120, run: reader::run_it },
     Part { name: "shim", budget: 180, run: shim::run_it },
-    Part { name: "fuzz", budget: 480, run: fuzz::short },
+    Part { name: "fuzz", budget: 540, run: fuzz::short },
     Part { name: "dist", budget: 420, run: dist::run },
     Part { name: "licences", budget: 30, run: lint::licences },
 ];
