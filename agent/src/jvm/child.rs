@@ -22,6 +22,10 @@ use super::memory::OutOfMemoryKills;
 /// A line of a JVM's log that is longer is cut, in bytes.
 const MAX_LINE: usize = 8 << 10;
 
+/// What the pipes to and from a JVM hold, in bytes: as much as any user may ask for. It waits in its library
+/// for every chunk of a stream that does not fit.
+const PIPE_BYTES: usize = 1 << 20;
+
 /// How long last words are waited for once the process has ended: a child of it may hold the pipe.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
@@ -72,6 +76,8 @@ impl Spawn {
             let _ = child.kill();
             return Err(failed("it has no pipes".to_owned()));
         };
+        input.widen(PIPE_BYTES);
+        output.widen(PIPE_BYTES);
         let pid = child.pid();
         let (exit, restartable) = (child.exit_watch(), self.restartable);
         let killed = Arc::new(AtomicBool::new(false));

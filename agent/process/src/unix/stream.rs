@@ -28,11 +28,22 @@ impl OutputReader {
     pub(crate) fn capacity(&self) -> usize {
         rustix::pipe::fcntl_getpipe_size(&self.0).unwrap_or(DEFAULT_CAPACITY)
     }
+
+    /// Asks the kernel for a pipe that holds `bytes`, so that reader and writer wake each other less often.
+    /// A kernel that does not give them (a user's share is limited) leaves the pipe as it is.
+    pub fn widen(&self, bytes: usize) {
+        let _ = rustix::pipe::fcntl_setpipe_size(&self.0, bytes);
+    }
 }
 
 impl InputWriter {
     pub(super) fn new(writer: PipeWriter) -> io::Result<Self> {
         pipe::Sender::from_owned_fd(OwnedFd::from(writer)).map(Self)
+    }
+
+    /// As [`OutputReader::widen`].
+    pub fn widen(&self, bytes: usize) {
+        let _ = rustix::pipe::fcntl_setpipe_size(&self.0, bytes);
     }
 }
 
@@ -61,5 +72,25 @@ impl AsyncWrite for InputWriter {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_pipe_can_be_widened_from_either_end() {
+        let (reader, writer) = io::pipe().unwrap();
+        let (reader, writer) =
+            (OutputReader::new(reader).unwrap(), InputWriter::new(writer).unwrap());
+        let before = reader.capacity();
+        writer.widen(2 * before);
+        assert_eq!(reader.capacity(), 2 * before);
+        reader.widen(4 * before);
+        assert_eq!(reader.capacity(), 4 * before);
+        // More than a pipe may hold: it stays as it is.
+        reader.widen(usize::MAX);
+        assert_eq!(reader.capacity(), 4 * before);
     }
 }
