@@ -1,6 +1,6 @@
 //! The JVM behind the agent: how long its first calls take, and what the way through the agent costs its
 //! streams. The Java peer (`integration/java-peer`, mode `jvm-throughput`) is the controller: it also
-//! connects the same JVM, with the same command line, directly.
+//! connects the same JVM directly, on a WebSocket of its own and on pipes.
 
 use std::process::Stdio;
 
@@ -21,10 +21,12 @@ struct Measured {
     /// The first is with nothing on the agent, the others are with the library there.
     first_call_ms: Vec<f64>,
     tenth_call_ms: Vec<f64>,
-    up_mib_per_s: Vec<f64>,
+    up_relayed_mib_per_s: Vec<f64>,
     up_direct_mib_per_s: Vec<f64>,
-    down_mib_per_s: Vec<f64>,
+    up_pipes_mib_per_s: Vec<f64>,
+    down_relayed_mib_per_s: Vec<f64>,
     down_direct_mib_per_s: Vec<f64>,
+    down_pipes_mib_per_s: Vec<f64>,
     agent_resident_kib: f64,
     jvm_resident_kib: f64,
     direct_jvm_resident_kib: f64,
@@ -40,6 +42,9 @@ pub async fn measure(setup: &Setup, report: &mut Report) -> Result<(), Failed> {
     let mut java = Command::new("java");
     java.arg("-cp").arg(peer).args(["pilotfish.peer.Main", "jvm-throughput", "--mib"]);
     java.arg((setup.stream_bytes >> 20).to_string()).arg("--rounds").arg(setup.rounds.to_string());
+    if let Some(jar) = &setup.agent_jar {
+        java.arg("--agent-jar").arg(jar);
+    }
     java.arg("--root").arg(&root).arg("--agent-log").arg(root.join("agent.log"));
     java.arg("--").arg(&setup.agent).args(["-url", "{url}", "-secret", "@{secret-file}"]);
     java.args(["-name", "{name}", "-webSocket", "-workDir", "{root}", "--jvm=lazy"]);
@@ -50,11 +55,15 @@ pub async fn measure(setup: &Setup, report: &mut Report) -> Result<(), Failed> {
     }
     let measured: Measured = serde_json::from_slice(&output.stdout)
         .map_err(|error| Failed::Agent(format!("the Java peer printed no figures: {error}")))?;
-    tell(&measured, report);
+    let direct = match &setup.agent_jar {
+        Some(_) => "the same JVM and library as official agent, on its own WebSocket",
+        None => "the same JVM on a bare WebSocket of its own",
+    };
+    tell(&measured, direct, report);
     Ok(())
 }
 
-fn tell(measured: &Measured, report: &mut Report) {
+fn tell(measured: &Measured, direct: &str, report: &mut Report) {
     let (cold, warm) = measured.first_call_ms.split_at(1.min(measured.first_call_ms.len()));
     for (figure, values) in [
         ("first call for a JVM, its library not there yet", cold),
@@ -71,15 +80,18 @@ fn tell(measured: &Measured, report: &mut Report) {
             bar: Bar::None,
         });
     }
-    for (way, ours, theirs) in [
-        ("from the JVM", &measured.up_mib_per_s, &measured.up_direct_mib_per_s),
-        ("to the JVM", &measured.down_mib_per_s, &measured.down_direct_mib_per_s),
+    let pipes = "the same JVM on two pipes of the controller";
+    let (up, down) = (&measured.up_relayed_mib_per_s, &measured.down_relayed_mib_per_s);
+    for (way, ours, theirs, against, bar) in [
+        ("from the JVM", up, &measured.up_direct_mib_per_s, direct, Bar::AtLeast(0.9)),
+        ("to the JVM", down, &measured.down_direct_mib_per_s, direct, Bar::AtLeast(0.9)),
+        ("from the JVM", up, &measured.up_pipes_mib_per_s, pipes, Bar::None),
+        ("to the JVM", down, &measured.down_pipes_mib_per_s, pipes, Bar::None),
     ] {
         let bytes = |values: &[f64]| values.iter().map(|rate| rate * MIB).collect();
         let pairs = Pairs { ours: bytes(ours), theirs: bytes(theirs) };
         let figure = format!("{} {way}", super::streams::mib(measured.mib << 20));
-        let against = "the same JVM, connected directly";
-        report.add(super::streams::row(figure, &pairs, against, Bar::AtLeast(0.9)));
+        report.add(super::streams::row(figure, &pairs, against, bar));
     }
     let mib = |kib: f64| kib / 1024.0;
     report.add(Row {

@@ -52,7 +52,7 @@ public final class Main {
             Process agent = startAgent(mode, options, server, secretFile, root);
             try {
                 if (mode.equals("jvm")) return JvmConformance.run(server, agent, options, root);
-                if (mode.equals("jvm-throughput")) return JvmThroughput.run(server, agent, options, root);
+                if (mode.equals("jvm-throughput")) return JvmThroughput.run(server, agent, options, root, secretFile);
                 if (mode.equals("serve")) return Serve.run(server, options, root);
                 if (mode.equals("jnlp4")) return PortChecks.run(server, options, root);
                 AgentConnection connection = server.nextAgent(options.number("wait", 120));

@@ -24,7 +24,11 @@ import pilotfish.peer.net.AgentConnection;
 import pilotfish.peer.net.PeerServer;
 import pilotfish.peer.plugin.one.Work;
 
-/** What the way through the agent costs a JVM behind it: the same JVM, with the same command line, is also connected directly. */
+/**
+ * What the way through the agent costs a JVM behind it: the same JVM is also connected directly, once with a WebSocket of its
+ * own, and once, with the same command line, on pipes of this process. With {@code --agent-jar} the library in all of them is
+ * that of an official agent, and the one on the WebSocket is that agent.
+ */
 public final class JvmThroughput {
     private static final double MIB = 1 << 20;
     private static final int FILE_MIB = 16;
@@ -34,23 +38,27 @@ public final class JvmThroughput {
     private final AgentProcess agent;
     private final Options options;
     private final String root;
+    private final Path secretFile;
     private final int mib;
     private final List<Double> firstCall = new ArrayList<>();
     private final List<Double> tenthCall = new ArrayList<>();
 
-    private JvmThroughput(PeerServer server, AgentProcess agent, Options options, String root) {
+    private JvmThroughput(PeerServer server, AgentProcess agent, Options options, String root, Path secretFile) {
         this.server = server;
         this.agent = agent;
         this.options = options;
         this.root = root;
+        this.secretFile = secretFile;
         mib = Math.max(FILE_MIB, options.number("mib", 1024) / FILE_MIB * FILE_MIB);
     }
 
     /** {@code --mib} is the size of each stream, {@code --rounds} the number of pairs; prints JSON. */
-    public static int run(PeerServer server, Process process, Options options, String root) throws Exception {
+    public static int run(PeerServer server, Process process, Options options, String root, Path secretFile) throws Exception {
         if (process == null) throw new IllegalArgumentException("jvm-throughput needs the agent's command");
-        server.offer(JarLoader.Library.offer(), true);
-        return new JvmThroughput(server, new AgentProcess(process), options, root).measure(options.number("rounds", 3));
+        String jar = options.get("agent-jar", null);
+        server.offer(jar == null ? JarLoader.Library.offer() : JarLoader.Library.offer(Path.of(jar)), true);
+        AgentProcess agent = new AgentProcess(process);
+        return new JvmThroughput(server, agent, options, root, secretFile).measure(options.number("rounds", 3));
     }
 
     /** A new connection of the agent and the first calls on it that need a JVM. */
@@ -83,30 +91,30 @@ public final class JvmThroughput {
         try (OutputStream out = node.on(file, new FilePath.WritePipe())) {
             for (int i = 0; i < FILE_MIB * 16; i++) out.write(new byte[1 << 16]);
         }
-        List<Double> up = new ArrayList<>();
-        List<Double> upDirect = new ArrayList<>();
-        List<Double> down = new ArrayList<>();
-        List<Double> downDirect = new ArrayList<>();
         Map<String, Object> result = new LinkedHashMap<>();
-        try (Direct direct = new Direct(agent.jvm())) {
-            // Both are compiled by the time that counts.
-            for (Channel each : List.of(channel, direct.channel)) {
+        try (Direct direct = onWebSocket(agent.jvm()); Direct pipes = onPipes(agent.jvm())) {
+            Map<String, Channel> ways = new LinkedHashMap<>();
+            ways.put("relayed", channel);
+            ways.put("direct", direct.channel);
+            ways.put("pipes", pipes.channel);
+            Map<String, List<Double>> rates = new LinkedHashMap<>();
+            // All are compiled by the time that counts.
+            for (Channel each : ways.values()) {
                 up(each, file, FILE_MIB * 4);
                 down(each, FILE_MIB * 4);
             }
             for (int i = 0; i < rounds; i++) {
-                up.add(up(channel, file, mib));
-                upDirect.add(up(direct.channel, file, mib));
-                down.add(down(channel, mib));
-                downDirect.add(down(direct.channel, mib));
+                for (Map.Entry<String, Channel> way : ways.entrySet()) {
+                    add(rates, "up_" + way.getKey(), up(way.getValue(), file, mib));
+                }
+                for (Map.Entry<String, Channel> way : ways.entrySet()) {
+                    add(rates, "down_" + way.getKey(), down(way.getValue(), mib));
+                }
             }
             result.put("mib", mib);
             result.put("first_call_ms", firstCall);
             result.put("tenth_call_ms", tenthCall);
-            result.put("up_mib_per_s", up);
-            result.put("up_direct_mib_per_s", upDirect);
-            result.put("down_mib_per_s", down);
-            result.put("down_direct_mib_per_s", downDirect);
+            rates.forEach((way, values) -> result.put(way + "_mib_per_s", values));
             result.put("agent_resident_kib", resident(agent.pid()));
             result.put("jvm_resident_kib", resident(agent.jvm().pid()));
             result.put("direct_jvm_resident_kib", resident(direct.process.pid()));
@@ -114,6 +122,10 @@ public final class JvmThroughput {
         System.out.println(Json.of(result));
         channel.close();
         return channel.complaints().isEmpty() ? 0 : 1;
+    }
+
+    private static void add(Map<String, List<Double>> rates, String way, double rate) {
+        rates.computeIfAbsent(way, key -> new ArrayList<>()).add(rate);
     }
 
     /** From the JVM to here, in MiB per second. */
@@ -158,22 +170,48 @@ public final class JvmThroughput {
         throw new IOException("the kernel tells no VmRSS of " + pid);
     }
 
-    /** A JVM with the command line of another, on pipes of this process. */
-    private static final class Direct implements Closeable {
-        final Process process;
-        final Channel channel;
-
-        Direct(ProcessHandle like) throws IOException {
-            List<String> command = new ArrayList<>();
-            command.add(like.info().command().orElseThrow());
-            for (String argument : like.info().arguments().orElseThrow()) {
-                if (!argument.startsWith("-XX:ArchiveClassesAtExit")) command.add(argument);
-            }
-            process = new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.INHERIT).start();
-            channel = new ChannelBuilder("direct", Executors.newCachedThreadPool())
-                    .buildController(process.getInputStream(), process.getOutputStream());
+    /** A JVM with the options of another, on a WebSocket of its own. */
+    private Direct onWebSocket(ProcessHandle like) throws Exception {
+        List<String> command = commandLine(like);
+        int classPath = command.indexOf("-cp");
+        if (classPath < 0) throw new IOException("the agent's JVM has no class path: " + command);
+        command = new ArrayList<>(command.subList(0, classPath));
+        String jar = options.get("agent-jar", null);
+        if (jar == null) {
+            command.addAll(List.of("-cp", System.getProperty("java.class.path"), DirectAgent.class.getName()));
+            command.addAll(List.of(server.url(), "direct", secretFile.toString()));
+        } else {
+            command.addAll(List.of("-jar", jar, "-webSocket", "-url", server.url(), "-name", "direct"));
+            command.addAll(List.of("-secret", "@" + secretFile, "-workDir", root));
         }
+        Process process = started(command);
+        AgentConnection connection = server.nextAgent(options.number("wait", 120));
+        if (connection == null) throw new IOException("the JVM did not connect");
+        return new Direct(process, connection.channel());
+    }
 
+    /** A JVM with the command line of another, on pipes of this process. */
+    private static Direct onPipes(ProcessHandle like) throws IOException {
+        Process process = started(commandLine(like));
+        Channel channel = new ChannelBuilder("pipes", Executors.newCachedThreadPool())
+                .buildController(process.getInputStream(), process.getOutputStream());
+        return new Direct(process, channel);
+    }
+
+    private static List<String> commandLine(ProcessHandle jvm) {
+        List<String> command = new ArrayList<>();
+        command.add(jvm.info().command().orElseThrow());
+        for (String argument : jvm.info().arguments().orElseThrow()) {
+            if (!argument.startsWith("-XX:ArchiveClassesAtExit")) command.add(argument);
+        }
+        return command;
+    }
+
+    private static Process started(List<String> command) throws IOException {
+        return new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.INHERIT).start();
+    }
+
+    private record Direct(Process process, Channel channel) implements Closeable {
         @Override
         public void close() throws IOException {
             channel.close();
