@@ -10,6 +10,7 @@
 // The schema of parameter schemas is one large `json!`.
 #![recursion_limit = "256"]
 
+mod canonical;
 pub mod catalog;
 pub mod cli;
 pub mod error;

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use crate::canonical::to_canonical_json;
+
 /// The most characters of a value shown in a message.
 const SHOWN_CHARACTERS: usize = 80;
 
@@ -76,39 +78,8 @@ pub fn escape_html(text: &str) -> String {
 /// order a map implementation keeps.
 #[must_use]
 pub fn canonical_json(value: &Value) -> String {
-    let mut text = String::new();
-    write_canonical(value, &mut text);
-    text
-}
-
-fn write_canonical(value: &Value, text: &mut String) {
-    match value {
-        Value::Object(map) => {
-            let mut entries: Vec<_> = map.iter().collect();
-            entries.sort_unstable_by_key(|(key, _)| *key);
-            text.push('{');
-            for (index, (key, one)) in entries.into_iter().enumerate() {
-                if index > 0 {
-                    text.push(',');
-                }
-                text.push_str(&Value::from(key.as_str()).to_string());
-                text.push(':');
-                write_canonical(one, text);
-            }
-            text.push('}');
-        }
-        Value::Array(items) => {
-            text.push('[');
-            for (index, one) in items.iter().enumerate() {
-                if index > 0 {
-                    text.push(',');
-                }
-                write_canonical(one, text);
-            }
-            text.push(']');
-        }
-        other => text.push_str(&other.to_string()),
-    }
+    // Nothing in such a value is refused.
+    to_canonical_json(value).unwrap_or_default()
 }
 
 /// A duration in words as a person would write it: `1 h 5 min`, `42 s`, `0.3 s`.

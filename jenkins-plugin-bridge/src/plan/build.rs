@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::choice::chosen;
-use super::condition::{Condition, Facts, RunFacts, Verdict};
+use super::condition::{Condition, Facts, RunFacts, StageFacts, Verdict};
 use super::matrix::{Combination, combinations, label};
 use super::model::{
     Decision, DecisionState, DeferredCondition, JobName, LayerName, ParameterScope, Plan,
@@ -47,15 +47,13 @@ impl Prepared {
         } else {
             request.parameters.clone()
         };
-        let parameters = self.rules.check(&given).map_err(BridgeError::Parameters)?;
+        let parameters = self.rules.check(given).map_err(BridgeError::Parameters)?;
         let job = request.job.as_ref().map_or(("", ""), |(controller, name)| (controller, name));
         let run = RunFacts::default();
         let facts = Facts::new(&parameters, &request.facts, job, &run);
         let mut work = Work {
             parameters: &parameters,
             facts: &facts,
-            plan_facts: &request.facts,
-            job,
             parameter_problems: Vec::new(),
             problems: Vec::new(),
             needs: BTreeSet::new(),
@@ -97,8 +95,6 @@ impl Prepared {
 struct Work<'a> {
     parameters: &'a BTreeMap<String, Value>,
     facts: &'a Facts<'a>,
-    plan_facts: &'a PlanFacts,
-    job: (&'a str, &'a str),
     parameter_problems: Vec<Problem>,
     problems: Vec<Problem>,
     needs: BTreeSet<String>,
@@ -153,19 +149,7 @@ impl Work<'_> {
         };
         let reason = format!("its group `{}` is skipped", entry.id());
         let skip = (decision.state == DecisionState::Skipped).then_some(reason);
-        PlanGroup {
-            id: entry.id().to_owned(),
-            name: entry.id().to_owned(),
-            title: title(entry),
-            decision,
-            values: Combination::new(),
-            fail_fast: entry.fail_fast,
-            max_parallel: None,
-            matrix: false,
-            after_failure: entry.after_failure,
-            allow_failure: entry.allow_failure,
-            nodes: self.entries(inner, skip.as_deref()),
-        }
+        group_of(entry, decision, self.entries(inner, skip.as_deref()))
     }
 
     fn stage_or_matrix(
@@ -192,21 +176,14 @@ impl Work<'_> {
             None if all.is_empty() => skipped("every combination of its matrix is excluded"),
             None => active(format!("{} combinations", all.len())),
         };
+        let nodes = all
+            .iter()
+            .map(|values| PlanNode::Stage(Box::new(self.stage(one, stages, values, skip))))
+            .collect();
         PlanNode::Parallel(PlanGroup {
-            id: entry.id().to_owned(),
-            name: entry.id().to_owned(),
-            title: title(entry),
-            decision,
-            values: Combination::new(),
-            fail_fast: entry.fail_fast,
             max_parallel: matrix.max_parallel,
             matrix: true,
-            after_failure: entry.after_failure,
-            allow_failure: entry.allow_failure,
-            nodes: all
-                .iter()
-                .map(|values| PlanNode::Stage(Box::new(self.stage(one, stages, values, skip))))
-                .collect(),
+            ..group_of(entry, decision, nodes)
         })
     }
 
@@ -259,17 +236,17 @@ impl Work<'_> {
         let Some(parameters) = self.stage_parameters(entry, stage, matrix) else {
             return planned;
         };
+        let facts = StageFacts::new(self.facts, &parameters);
         if stage.when.is_some() {
-            let run = RunFacts::default();
-            let facts = Facts::new(&parameters, self.plan_facts, self.job, &run);
             let of_template = (stage.when.as_ref(), ParameterScope::Stage);
-            let second = self.decide(&[of_template], entry, Some((matrix, &facts)));
+            let second = self.decide(&[of_template], entry, Some((matrix, facts.get())));
             planned.decision = merged(planned.decision, second);
             if planned.decision.state == DecisionState::Skipped {
                 return planned;
             }
         }
-        self.fill(&mut planned, entry, stage, &parameters, matrix);
+        self.fill(&mut planned, entry, stage, (&parameters, &facts), matrix);
+        drop(facts);
         planned.parameters = parameters;
         planned
     }
@@ -346,7 +323,7 @@ impl Work<'_> {
             };
             given.insert(name.to_owned(), value);
         }
-        match stage.rules.check(&given) {
+        match stage.rules.check(given) {
             Ok(values) if !wrong => Some(values),
             Ok(_) => None,
             Err(problems) => {
@@ -369,6 +346,22 @@ impl Work<'_> {
             }
             _ => false,
         }
+    }
+}
+
+fn group_of(entry: &StageEntry, decision: Decision, nodes: Vec<PlanNode>) -> PlanGroup {
+    PlanGroup {
+        id: entry.id().to_owned(),
+        name: entry.id().to_owned(),
+        title: title(entry),
+        decision,
+        values: Combination::new(),
+        fail_fast: entry.fail_fast,
+        max_parallel: None,
+        matrix: false,
+        after_failure: entry.after_failure,
+        allow_failure: entry.allow_failure,
+        nodes,
     }
 }
 

@@ -8,6 +8,7 @@
 mod height;
 mod references;
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 
@@ -208,6 +209,30 @@ impl<'a> Facts<'a> {
         }
         Self { context, unknown, params, branch: plan.branch.as_deref() }
     }
+
+    fn with_params(&'a self, params: &'a BTreeMap<String, Value>) -> Facts<'a> {
+        let mut context = self.context.new_inner_scope();
+        let _ = context.add_variable("params", params);
+        Facts { context, unknown: self.unknown.clone(), params, branch: self.branch }
+    }
+}
+
+/// Facts with the parameters of a stage. They are put together when a condition asks for them first: most
+/// stages have none.
+pub(super) struct StageFacts<'a> {
+    base: &'a Facts<'a>,
+    params: &'a BTreeMap<String, Value>,
+    made: OnceCell<Facts<'a>>,
+}
+
+impl<'a> StageFacts<'a> {
+    pub(super) fn new(base: &'a Facts<'a>, params: &'a BTreeMap<String, Value>) -> Self {
+        Self { base, params, made: OnceCell::new() }
+    }
+
+    pub(super) fn get(&self) -> &Facts<'a> {
+        self.made.get_or_init(|| self.base.with_params(self.params))
+    }
 }
 
 impl Condition {
@@ -288,7 +313,9 @@ impl Condition {
     ) -> Result<Verdict, String> {
         let mut scope = facts.context.new_inner_scope();
         let _ = scope.add_variable("matrix", matrix);
-        verdict(self.program.expression(), &scope, &facts.unknown)
+        let unknown = |name: &&&str| self.references.variables.contains(**name);
+        let unknown: BTreeSet<_> = facts.unknown.iter().filter(unknown).copied().collect();
+        verdict(self.program.expression(), &scope, &unknown)
             .map_err(|error| format!("`{}`: {error}", self.source))
     }
 
@@ -345,7 +372,9 @@ fn verdict(
             _ => {}
         }
     }
-    if references(expression).variables.iter().any(|name| unknown.contains(name.as_str())) {
+    if !unknown.is_empty()
+        && references(expression).variables.iter().any(|name| unknown.contains(name.as_str()))
+    {
         return Ok(Verdict::Unknown);
     }
     match scope.resolve(expression) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::condition::{Condition, Facts, Verdict};
+use super::condition::{Condition, StageFacts, Verdict};
 use super::environment::{MAX_VARIABLE, is_forbidden};
 use super::model::{PlanContainer, PlanStep};
 use super::template::Scope;
@@ -10,8 +10,8 @@ use crate::catalog::model::{Container, ContainerPatch, Environment, Resources, S
 use crate::error::Problem;
 
 /// Fills texts for one stage and keeps what is wrong.
-pub(super) struct Filler<'a> {
-    pub facts: &'a Facts<'a>,
+pub(super) struct Filler<'a, 'f> {
+    pub facts: &'a StageFacts<'f>,
     pub conditions: &'a BTreeMap<String, Condition>,
     pub own: Scope<'a>,
     pub outer: Scope<'a>,
@@ -19,7 +19,7 @@ pub(super) struct Filler<'a> {
     pub problems: &'a mut Vec<Problem>,
 }
 
-impl Filler<'_> {
+impl Filler<'_, '_> {
     pub fn problem(&mut self, part: &str, message: impl Into<String>) {
         self.problems.push(Problem::new(format!("stages.{}.{part}", self.id), message));
     }
@@ -115,7 +115,7 @@ impl Filler<'_> {
         first: Option<&String>,
     ) -> Option<PlanStep> {
         if let Some(source) = &step.when {
-            match self.conditions.get(source)?.evaluate(self.facts, self.own.matrix) {
+            match self.conditions.get(source)?.evaluate(self.facts.get(), self.own.matrix) {
                 Ok(Verdict::True) => {}
                 Ok(Verdict::False) => return None,
                 Ok(Verdict::Unknown) => {

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+use crate::canonical::to_canonical_json;
 use crate::catalog::model::{Level, PlanFacts};
-use crate::text::canonical_json;
 
 pub use stage::{PlanContainer, PlanCredential, PlanService, PlanStage, PlanStep, PlanStepPost};
 
@@ -299,7 +299,7 @@ impl Plan {
     #[must_use]
     pub fn canonical(&self) -> String {
         // Every type here has text keys and finite numbers, so this never fails.
-        canonical_json(&serde_json::to_value(self).unwrap_or(Value::Null))
+        to_canonical_json(self).unwrap_or_default()
     }
 
     /// The digest of the plan.

@@ -80,7 +80,7 @@ impl ParameterRules {
         for (name, one) in schema.properties() {
             if let Some(default) = one.get("default") {
                 let only = BTreeMap::from([(name.to_owned(), default.clone())]);
-                for mut problem in rules.problems_of(&only) {
+                for mut problem in rules.problems_of(only).1 {
                     if problem.path == name || problem.path.starts_with(&format!("{name}.")) {
                         problem.path = format!("parameters.properties.{name}.default");
                         problems.push(problem);
@@ -103,15 +103,15 @@ impl ParameterRules {
     /// All that is wrong, by path.
     pub fn check(
         &self,
-        given: &BTreeMap<String, Value>,
+        given: BTreeMap<String, Value>,
     ) -> Result<BTreeMap<String, Value>, Vec<Problem>> {
-        let mut values = given.clone();
+        let mut values = given;
         for (name, schema) in self.schema.properties() {
             if let Some(default) = schema.get("default") {
                 values.entry(name.to_owned()).or_insert_with(|| default.clone());
             }
         }
-        let problems = self.problems_of(&values);
+        let (values, problems) = self.problems_of(values);
         if problems.is_empty() { Ok(values) } else { Err(problems) }
     }
 
@@ -132,21 +132,31 @@ impl ParameterRules {
             .collect()
     }
 
-    fn problems_of(&self, values: &BTreeMap<String, Value>) -> Vec<Problem> {
-        let map: Map<String, Value> = values.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
-        let value = Value::Object(map);
+    /// What is wrong with values, which are given back.
+    fn problems_of(
+        &self,
+        values: BTreeMap<String, Value>,
+    ) -> (BTreeMap<String, Value>, Vec<Problem>) {
         let mut problems = Vec::new();
-        for error in self.validator.iter_errors(&value) {
-            self.explain(&error, &mut problems);
+        let value = Value::Object(values.into_iter().collect());
+        // Asking whether there is an error at all is much quicker than asking for all of them.
+        if !self.validator.is_valid(&value) {
+            for error in self.validator.iter_errors(&value) {
+                self.explain(&error, &mut problems);
+            }
         }
-        for (name, value) in values {
+        let values = match value {
+            Value::Object(map) => map.into_iter().collect(),
+            _ => BTreeMap::new(),
+        };
+        for (name, value) in &values {
             if let Some(schema) = self.schema.property(name) {
                 check_data(name, schema, value, &mut problems);
             }
         }
         problems.sort();
         problems.dedup();
-        problems
+        (values, problems)
     }
 
     fn explain(&self, error: &ValidationError<'_>, problems: &mut Vec<Problem>) {

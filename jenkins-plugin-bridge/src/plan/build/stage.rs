@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{Work, active};
 use crate::catalog::model::{Environment, Reports, Span, StageEntry, Step};
-use crate::plan::condition::{Facts, RunFacts};
+use crate::plan::condition::StageFacts;
 use crate::plan::environment::{Bound, MAX_ENVIRONMENT};
 use crate::plan::fill::Filler;
 use crate::plan::matrix::Combination;
@@ -20,15 +20,13 @@ impl Work<'_> {
         planned: &mut PlanStage,
         entry: &StageEntry,
         stage: &PreparedStage,
-        parameters: &BTreeMap<String, Value>,
+        (parameters, facts): (&BTreeMap<String, Value>, &StageFacts<'_>),
         matrix: &Combination,
     ) {
         let template = &stage.template;
         let id = planned.id.clone();
-        let run = RunFacts::default();
-        let step_facts = Facts::new(parameters, self.plan_facts, self.job, &run);
         let mut filler = Filler {
-            facts: &step_facts,
+            facts,
             conditions: &stage.step_conditions,
             own: Scope { params: parameters, matrix },
             outer: Scope { params: self.parameters, matrix },

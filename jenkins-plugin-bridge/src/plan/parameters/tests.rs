@@ -8,7 +8,7 @@ fn rules(schema: Value) -> ParameterRules {
 
 fn refused(schema: Value, values: Value) -> Vec<String> {
     let values: BTreeMap<String, Value> = serde_json::from_value(values).unwrap();
-    let problems = rules(schema).check(&values).err().unwrap_or_default();
+    let problems = rules(schema).check(values).err().unwrap_or_default();
     problems.iter().map(ToString::to_string).collect()
 }
 
@@ -64,7 +64,7 @@ fn defaults_are_added_and_text_is_read() {
         ("workers".to_owned(), json!("4")),
         ("paths".to_owned(), json!("a\nb")),
     ]);
-    let values = rules.check(&rules.read_text(&given)).unwrap();
+    let values = rules.check(rules.read_text(&given)).unwrap();
     assert_eq!(values["php"], "8.3");
     assert_eq!(values["workers"], 4);
     assert_eq!(values["paths"], json!(["a", "b"]));
