@@ -8,6 +8,7 @@ mod context;
 mod demo;
 mod dist;
 mod elf;
+mod faults;
 mod fuzz;
 mod lint;
 mod peer;
@@ -42,6 +43,8 @@ enum Recipe {
     Bench(bench::Options),
     /// Runs the long campaigns: pipes of 1 GiB, many property cases, fuzzing for hours
     Soak(soak::Options),
+    /// Cuts, stalls and kills the agent's connections while builds run
+    Faults(faults::Options),
     /// Runs the fuzz targets
     Fuzz(fuzz::Options),
     /// Builds the static release binary into target/dist
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Recipe::Demo(options) => demo::run(&context, &options),
         Recipe::Bench(options) => bench::run(&context, &options),
         Recipe::Soak(options) => soak::run(&context, &options),
+        Recipe::Faults(options) => faults::run(&context, &options),
         Recipe::Fuzz(options) => fuzz::run(&context, &options),
         Recipe::Dist => dist::run(&context),
     });

@@ -4,7 +4,7 @@ use clap::Args;
 
 use crate::budget::{self, Part};
 use crate::context::{Context, Done, run as run_command};
-use crate::{agent, dist, fuzz, lint, peer, reader, shim, tools};
+use crate::{agent, dist, faults, fuzz, lint, peer, reader, shim, tools};
 
 /// Options of `cargo xtask test`.
 #[derive(Debug, Args)]
@@ -15,12 +15,13 @@ pub struct Options {
 }
 
 /// The budgets are for two cores and empty caches; all of them stay below 60 minutes.
-const PARTS: [Part; 10] = [
+const PARTS: [Part; 11] = [
     Part { name: "lint", budget: 480, run: lint::run },
     Part { name: "unit", budget: 840, run: unit },
     Part { name: "replay", budget: 300, run: replay },
     Part { name: "peer", budget: 300, run: conformance },
     Part { name: "jnlp4", budget: 120, run: jnlp4 },
+    Part { name: "faults", budget: 180, run: faults::short },
     Part { name: "reader", budget: 120, run: reader::run_it },
     Part { name: "shim", budget: 180, run: shim::run_it },
     Part { name: "fuzz", budget: 540, run: fuzz::short },

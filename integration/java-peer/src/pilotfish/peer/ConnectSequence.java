@@ -55,12 +55,17 @@ public final class ConnectSequence {
 
     /** Everything before the node counts as online. */
     public Facts setUp() throws Exception {
+        return setUp(240, 300);
+    }
+
+    /** The same, with times of the agent's pings in seconds: how long it waits for an answer, and between them. */
+    public Facts setUp(int pingTimeout, int pingInterval) throws Exception {
         String version = channel.call(new SlaveComputer.SlaveVersion());
         String protocol = channel.call(new SlaveComputer.CommunicationProtocol());
         boolean unix = channel.call(new SlaveComputer.DetectOS());
         String charset = channel.call(new SlaveComputer.DetectDefaultCharset());
         channel.call(new SlaveComputer.SlaveInitializer(256));
-        channel.call(new SetUpRemotePing(240, 300));
+        channel.call(new SetUpRemotePing(pingTimeout, pingInterval));
         // The first ping overlaps the next question (live-findings 5).
         UserRequest<Boolean, Exception> swapper = channel.callAsync(new ChannelSwapper());
         UserRequest<Void, IOException> ping = channel.callAsync(new Ping());

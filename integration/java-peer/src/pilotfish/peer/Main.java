@@ -13,6 +13,7 @@ import pilotfish.peer.conformance.Conformance;
 import pilotfish.peer.conformance.JvmConformance;
 import pilotfish.peer.conformance.PortChecks;
 import pilotfish.peer.demo.Demo;
+import pilotfish.peer.faults.Faults;
 import pilotfish.peer.net.AgentConnection;
 import pilotfish.peer.net.PeerServer;
 
@@ -20,12 +21,12 @@ import pilotfish.peer.net.PeerServer;
 public final class Main {
     private Main() {}
 
-    private static final String USAGE = "usage: pilotfish.peer.Main demo|conformance|jnlp4|jvm|jvm-throughput|throughput|serve|standin [--port N] [--secret-file FILE]"
+    private static final String USAGE = "usage: pilotfish.peer.Main demo|conformance|faults|jnlp4|jvm|jvm-throughput|throughput|serve|standin [--port N] [--secret-file FILE]"
             + " [--name NAME] [--root DIR] [options] [-- AGENT COMMAND with {url} {secret-file} {name} {root}]";
 
     public static void main(String[] args) throws Exception {
         String mode = args.length == 0 ? "" : args[0];
-        if (!List.of("demo", "conformance", "jnlp4", "jvm", "jvm-throughput", "throughput", "serve", "standin").contains(mode)) {
+        if (!List.of("demo", "conformance", "faults", "jnlp4", "jvm", "jvm-throughput", "throughput", "serve", "standin").contains(mode)) {
             System.err.println(USAGE);
             System.exit(2);
         }
@@ -42,8 +43,8 @@ public final class Main {
         Path secretFile = options.secretFile();
         String secret = Files.readString(secretFile).trim();
         try (PeerServer server = new PeerServer(options.number("port", 0), secret)) {
-            // The results of these two modes are JSON on standard output.
-            PrintStream talk = mode.endsWith("throughput") || mode.equals("serve") ? System.err : System.out;
+            // The results of these modes are JSON on standard output.
+            PrintStream talk = mode.endsWith("throughput") || mode.equals("serve") || mode.equals("faults") ? System.err : System.out;
             talk.println("Listening on " + server.url());
             String portFile = options.get("port-file", null);
             if (portFile != null) Files.writeString(Path.of(portFile), Integer.toString(server.port()));
@@ -54,6 +55,7 @@ public final class Main {
                 if (mode.equals("jvm")) return JvmConformance.run(server, agent, options, root);
                 if (mode.equals("jvm-throughput")) return JvmThroughput.run(server, agent, options, root, secretFile);
                 if (mode.equals("serve")) return Serve.run(server, options, root);
+                if (mode.equals("faults")) return Faults.run(server, options, root);
                 if (mode.equals("jnlp4")) return PortChecks.run(server, options, root);
                 AgentConnection connection = server.nextAgent(options.number("wait", 120));
                 if (connection == null) {

@@ -20,21 +20,36 @@ public final class ShellStep {
     private static final double POLL_GROWTH = 1.2;
     private static final long SLOWEST_POLL_MILLIS = 15_000;
 
-    private final Node node;
     private final String workspace;
     private final String control;
     private final String cookie;
     private final boolean returnOutput;
+    private Node node;
     private Node.Started launched;
     private long location;
 
     public ShellStep(Node node, String workspace, boolean returnOutput) {
+        this(node, workspace, returnOutput, newId());
+    }
+
+    /** The step with that id, which another connection may have started. */
+    public ShellStep(Node node, String workspace, boolean returnOutput, String id) {
         this.node = node;
         this.workspace = workspace;
         this.returnOutput = returnOutput;
-        String id = HexFormat.of().toHexDigits(ThreadLocalRandom.current().nextInt());
         control = workspace + "@tmp/durable-" + id;
         cookie = "durable-" + id.repeat(8);
+    }
+
+    public static String newId() {
+        return HexFormat.of().toHexDigits(ThreadLocalRandom.current().nextInt());
+    }
+
+    /** Goes on over another connection, from a place in the log. */
+    public void resume(Node next, long from) {
+        if (next != node) launched = null;
+        node = next;
+        location = from;
     }
 
     public String controlDirectory() {
@@ -108,7 +123,7 @@ public final class ShellStep {
     /** Removes the step's files and gives its objects up. */
     public void clean() throws IOException, InterruptedException {
         node.on(control, new FilePath.DeleteRecursive());
-        launched.release();
+        if (launched != null) launched.release();
     }
 
     /** The whole step; answers the exit code. */

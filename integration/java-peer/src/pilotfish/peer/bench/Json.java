@@ -5,10 +5,10 @@ import java.util.Locale;
 import java.util.Map;
 
 /** Writes maps, lists, strings and numbers. */
-final class Json {
+public final class Json {
     private Json() {}
 
-    static String of(Object value) {
+    public static String of(Object value) {
         if (value instanceof Map<?, ?> map) {
             StringBuilder text = new StringBuilder("{");
             map.forEach((key, item) -> text.append(text.length() > 1 ? ", " : "").append(of(key.toString())).append(": ").append(of(item)));

@@ -84,7 +84,7 @@ public final class AgentPort implements Closeable {
         workers.execute(this::acceptAll);
     }
 
-    int port() {
+    public int port() {
         return listener.getLocalPort();
     }
 

@@ -222,6 +222,8 @@ public final class PeerServer implements Closeable, AgentPort.Desk {
         AgentConnection before = connected.get(name);
         if (before == null) return false;
         if (cookie == null || !cookie.equals(before.cookie())) return true;
+        // First, since a goodbye could wait for ever on a line that nobody reads any more.
+        if (before.socket() != null) before.socket().drop();
         before.channel().terminate("the agent connected again");
         connected.remove(name, before);
         return false;
@@ -275,13 +277,17 @@ public final class PeerServer implements Closeable, AgentPort.Desk {
             refuse(socket, "400 Bad Request", name + ALREADY_CONNECTED);
             return;
         }
-        switchProtocols(socket, key, granted);
-        arrivals.add(agent);
-        ChunkFraming framing = new ChunkFraming(channel::receive);
-        String end = webSocket.read(framing::feed);
-        connected.remove(name, agent);
-        channel.terminate(end);
-        webSocket.drop();
+        String end = "the agent left before the upgrade";
+        try {
+            switchProtocols(socket, key, granted);
+            arrivals.add(agent);
+            ChunkFraming framing = new ChunkFraming(channel::receive);
+            end = webSocket.read(framing::feed);
+        } finally {
+            connected.remove(name, agent);
+            channel.terminate(end);
+            webSocket.drop();
+        }
     }
 
     private static void switchProtocols(Socket socket, String key, String cookie) throws IOException {
