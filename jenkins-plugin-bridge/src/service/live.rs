@@ -11,6 +11,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::made::MadePlans;
 use crate::catalog::Catalog;
 use crate::catalog::lint::{Severity, lint};
 use crate::catalog::source::Files;
@@ -31,6 +32,8 @@ pub struct Loaded {
     /// When it was read.
     pub loaded_at: String,
     prepared: Mutex<HashMap<String, Arc<Prepared>>>,
+    /// What was made of it: another catalog begins anew.
+    pub(super) made: MadePlans,
 }
 
 /// What became of the last reading.
@@ -83,6 +86,7 @@ impl Loaded {
             digest: digest(files),
             loaded_at: now(),
             prepared: Mutex::new(HashMap::new()),
+            made: MadePlans::default(),
         })
     }
 

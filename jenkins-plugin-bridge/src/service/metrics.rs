@@ -63,7 +63,9 @@ struct OperationCounts {
 pub struct Metrics {
     operations: Vec<OperationCounts>,
     planning: Histogram,
-    /// Plans made for builds.
+    /// Plans that were made before and asked for again.
+    pub found: AtomicU64,
+    /// Builds that were given a plan.
     pub builds: AtomicU64,
     /// Plans refused.
     pub refused: AtomicU64,
@@ -80,6 +82,7 @@ impl Default for Metrics {
         Self {
             operations: OPERATIONS.iter().map(|_| OperationCounts::default()).collect(),
             planning: Histogram::default(),
+            found: AtomicU64::new(0),
             builds: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             events: AtomicU64::new(0),
@@ -137,6 +140,12 @@ impl Metrics {
                 "counter",
                 "Builds that were given a plan.",
                 self.builds.load(Relaxed),
+            ),
+            (
+                "plans_found_total",
+                "counter",
+                "Plans that were made before and asked for again.",
+                self.found.load(Relaxed),
             ),
             (
                 "plans_refused_total",

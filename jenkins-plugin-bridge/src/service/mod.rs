@@ -8,6 +8,7 @@ mod args;
 mod auth;
 mod config;
 mod live;
+mod made;
 mod metrics;
 mod openapi;
 mod plans;

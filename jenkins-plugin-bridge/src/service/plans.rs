@@ -10,14 +10,18 @@ use std::time::Instant;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::rand::{SecureRandom as _, SystemRandom};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::auth::{BuildClaims, Caller, Scope};
+use super::live::Loaded;
+use super::made::Made;
 use super::problem::Problem;
 use super::sign::PLAN_TYPE;
 use super::state::{Service, StoredPlan};
 use super::store::BuildRow;
-use crate::catalog::model::{Identifier, JobRecord};
+use crate::canonical::to_canonical_json;
+use crate::catalog::model::{Identifier, JobRecord, PlanFacts};
 use crate::error::BridgeError;
 use crate::plan::binding::{bind, override_layer};
 use crate::plan::{PlanRequest, Selection};
@@ -175,11 +179,63 @@ async fn started_for(
     if plan.plan.job.as_ref().is_some_and(own) { Ok(plan) } else { Err(Problem::missing("plan")) }
 }
 
-type Made = (Arc<StoredPlan>, Option<BindingReport>);
+/// Everything that an answer depends on beside the catalog. The number of the build is not in it.
+#[derive(Serialize)]
+struct Question<'q> {
+    job: Option<&'q JobRecord>,
+    pipeline: Option<&'q str>,
+    team: Option<&'q str>,
+    parameters: Option<&'q BTreeMap<String, Value>>,
+    facts: Option<&'q PlanFacts>,
+    overrides: &'q BTreeMap<String, Value>,
+}
 
+/// The digest of a question: its text may be as long as a request.
+fn question(asked: &Asked, query: &PlanQuery) -> Option<String> {
+    let overrides = &query.overrides;
+    let question = match asked {
+        Asked::Build { job, .. } | Asked::Job { job } => Question {
+            job: Some(job),
+            pipeline: None,
+            team: None,
+            parameters: None,
+            facts: None,
+            overrides,
+        },
+        Asked::Pipeline { name } => Question {
+            job: None,
+            pipeline: Some(name),
+            team: query.team.as_deref(),
+            parameters: query.parameters.as_ref(),
+            facts: Some(&query.facts),
+            overrides,
+        },
+    };
+    to_canonical_json(&question).ok().map(|text| crate::plan::digest_of(&text))
+}
+
+/// The plan of a question: one that was made of the same catalog before, or a new one.
 fn make(service: &Service, asked: &Asked, query: &PlanQuery) -> Result<Made, BridgeError> {
-    let started = Instant::now();
     let loaded = service.catalog.current();
+    let question = question(asked, query);
+    if let Some(made) = question.as_deref().and_then(|question| loaded.made.get(question)) {
+        service.metrics.found.fetch_add(1, Relaxed);
+        return Ok(made);
+    }
+    let made = make_anew(service, &loaded, asked, query)?;
+    if let Some(question) = question {
+        loaded.made.keep(question, made.clone());
+    }
+    Ok(made)
+}
+
+fn make_anew(
+    service: &Service,
+    loaded: &Loaded,
+    asked: &Asked,
+    query: &PlanQuery,
+) -> Result<Made, BridgeError> {
+    let started = Instant::now();
     let (plan, binding) = match asked {
         Asked::Build { job, .. } | Asked::Job { job } => {
             let binding = bind(&loaded.catalog, job)?;
@@ -224,7 +280,8 @@ fn make(service: &Service, asked: &Asked, query: &PlanQuery) -> Result<Made, Bri
     let digest = crate::plan::digest_of(&text);
     service.metrics.planned(started.elapsed());
     let controller = plan.job.as_ref().map_or(String::new(), |job| job.controller.clone());
-    Ok((Arc::new(StoredPlan { digest, controller, text, plan }), binding))
+    let plan = StoredPlan { digest, controller, text, plan };
+    Ok((Arc::new(plan), binding))
 }
 
 /// Gives a build its plan. A build that has one keeps it: a controller that restarts in the middle
@@ -255,7 +312,7 @@ async fn grant(
         digest: made.digest.clone(),
         created_at: service.now_signed(),
     };
-    let body = (!service.is_known(&made.digest)).then_some(made.text.as_str());
+    let body = (!service.is_known(&made.digest)).then(|| Arc::clone(&made));
     let kept = service.store.save_build(&row, body).await?;
     service.remember(Arc::clone(&made));
     let is_known = kept.id != row.id;

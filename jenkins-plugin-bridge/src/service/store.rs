@@ -2,6 +2,7 @@
 //! same statements for both.
 
 mod builds;
+mod together;
 
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AnyConnection, AnyPool, Executor as _, Row as _, SqlStr};
 
 pub use builds::{BuildRow, ClaimRow, EventsState};
+use together::Together;
 
 /// All changes of the tables, in order. A published one is never edited.
 const MIGRATIONS: [(i64, &str, &str); 1] =
@@ -50,6 +52,8 @@ impl From<sqlx::Error> for StoreError {
 #[derive(Debug, Clone)]
 pub struct Store {
     pool: AnyPool,
+    /// Where there is one writer at a time.
+    together: Option<Together>,
 }
 
 /// What became of an idempotency key.
@@ -95,7 +99,8 @@ impl Store {
             Migration::new(version, name.into(), kind, SqlStr::from_static(sql), false)
         });
         Migrator::with_migrations(migrations.into()).run(&pool).await?;
-        Ok(Self { pool })
+        let together = is_sqlite.then(|| Together::start(pool.clone()));
+        Ok(Self { pool, together })
     }
 
     /// Whether it answers.

@@ -4,6 +4,7 @@ mod builds;
 mod controller;
 mod http;
 mod limits;
+mod made;
 mod postgres;
 mod world;
 

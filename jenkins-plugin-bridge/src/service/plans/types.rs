@@ -74,7 +74,7 @@ pub struct PlanAnswer {
 }
 
 /// How a job got its pipeline.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct BindingReport {
     /// The rule that won.
     pub rule: String,

@@ -1,9 +1,12 @@
 //! Builds, and what belongs to one: its events, its evaluations, its claim.
 
-use sqlx::Row as _;
+use std::sync::Arc;
+
 use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row as _};
 
 use super::{Store, StoreError, insert_plan};
+use crate::service::state::StoredPlan;
 
 /// The most events of one build.
 const EVENTS_OF_BUILD: i64 = 100_000;
@@ -58,44 +61,21 @@ impl Store {
     pub async fn save_build(
         &self,
         build: &BuildRow,
-        body: Option<&str>,
+        body: Option<Arc<StoredPlan>>,
     ) -> Result<BuildRow, StoreError> {
-        let mut transaction = self.pool.begin().await?;
-        if let Some(body) = body {
-            let (digest, controller) = (&build.digest, &build.controller);
-            insert_plan(&mut transaction, digest, controller, body, build.created_at).await?;
-        }
-        let done = sqlx::query(
-            "INSERT INTO builds (id, controller, job, number, started_ms, digest, created_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7) \
-             ON CONFLICT (controller, job, number, started_ms) DO NOTHING",
-        )
-        .bind(build.id.clone())
-        .bind(build.controller.clone())
-        .bind(build.job.clone())
-        .bind(build.number)
-        .bind(build.started_ms)
-        .bind(build.digest.clone())
-        .bind(build.created_at)
-        .execute(&mut *transaction)
-        .await?;
-        let kept = if done.rows_affected() == 1 {
-            build.clone()
-        } else {
-            let row = sqlx::query(
-                "SELECT id, controller, job, number, started_ms, digest, created_at FROM builds \
-                 WHERE controller = $1 AND job = $2 AND number = $3 AND started_ms = $4",
-            )
-            .bind(build.controller.clone())
-            .bind(build.job.clone())
-            .bind(build.number)
-            .bind(build.started_ms)
-            .fetch_one(&mut *transaction)
-            .await?;
-            build_row(&row)?
+        let shared = match &self.together {
+            Some(together) => together.save(build.clone(), body.clone()).await,
+            None => None,
         };
-        transaction.commit().await?;
-        Ok(kept)
+        match shared {
+            Some(kept) => Ok(kept),
+            None => {
+                let mut transaction = self.pool.begin().await?;
+                let kept = insert_build(&mut transaction, build, body.as_deref()).await?;
+                transaction.commit().await?;
+                Ok(kept)
+            }
+        }
     }
 
     /// A build that is there already.
@@ -286,6 +266,46 @@ impl Store {
         })
         .transpose()
     }
+}
+
+/// Puts a build and its plan in, as a part of a transaction.
+pub(super) async fn insert_build(
+    connection: &mut AnyConnection,
+    build: &BuildRow,
+    plan: Option<&StoredPlan>,
+) -> Result<BuildRow, StoreError> {
+    if let Some(plan) = plan {
+        let (digest, controller) = (&build.digest, &build.controller);
+        insert_plan(connection, digest, controller, &plan.text, build.created_at).await?;
+    }
+    let done = sqlx::query(
+        "INSERT INTO builds (id, controller, job, number, started_ms, digest, created_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7) \
+         ON CONFLICT (controller, job, number, started_ms) DO NOTHING",
+    )
+    .bind(build.id.clone())
+    .bind(build.controller.clone())
+    .bind(build.job.clone())
+    .bind(build.number)
+    .bind(build.started_ms)
+    .bind(build.digest.clone())
+    .bind(build.created_at)
+    .execute(&mut *connection)
+    .await?;
+    if done.rows_affected() == 1 {
+        return Ok(build.clone());
+    }
+    let row = sqlx::query(
+        "SELECT id, controller, job, number, started_ms, digest, created_at FROM builds \
+         WHERE controller = $1 AND job = $2 AND number = $3 AND started_ms = $4",
+    )
+    .bind(build.controller.clone())
+    .bind(build.job.clone())
+    .bind(build.number)
+    .bind(build.started_ms)
+    .fetch_one(&mut *connection)
+    .await?;
+    build_row(&row)
 }
 
 fn build_row(row: &AnyRow) -> Result<BuildRow, StoreError> {
