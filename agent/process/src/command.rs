@@ -112,6 +112,12 @@ impl Command {
         }
     }
 
+    /// The program and its arguments.
+    #[must_use]
+    pub fn arguments(&self) -> &[String] {
+        &self.arguments
+    }
+
     /// The environment: exactly these variables, nothing is inherited.
     #[must_use]
     pub fn environment(mut self, environment: Environment) -> Self {

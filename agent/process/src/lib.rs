@@ -16,11 +16,13 @@ compile_error!(
     "pilotfish-process has no implementation for this platform yet: add one beside src/unix"
 );
 
+pub mod cgroup;
 mod child;
 mod command;
 mod command_line;
 mod environment;
 mod error;
+mod init;
 mod kill;
 mod output;
 mod processes;
@@ -32,6 +34,7 @@ pub use command::{Command, ErrorTarget, InputSource, OutputTarget, SearchPath};
 pub use command_line::format_command_line;
 pub use environment::{Environment, MAX_ENVIRONMENT_BYTES, MAX_EXPANDED_BYTES};
 pub use error::ProcessError;
+pub use init::run_as_init;
 pub use kill::{KillReport, Killer, SOFT_KILL_WAIT};
 pub use output::{
     AsyncWriteSink, LEAKED_DESCRIPTORS_GRACE, OutputPump, OutputSink, PumpEnd, PumpOutcome,

@@ -24,6 +24,32 @@ pub enum ProcessState {
     Zombie,
 }
 
+impl ProcessIdentity {
+    /// Whether this very process still runs; a zombie does not.
+    #[must_use]
+    pub fn is_alive(self) -> bool {
+        unix::state_of(self) == Some(ProcessState::Alive)
+    }
+
+    /// Its memory that only its end gives back, in bytes: private, shared by name, or swapped out.
+    /// Files that the kernel can read again do not count.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn memory(self) -> io::Result<u64> {
+        unix::memory_of(self)
+    }
+
+    /// Ends this very process with SIGKILL, without waiting; `false` if it is gone already. Works
+    /// without a runtime.
+    ///
+    /// # Errors
+    /// When it belongs to another user.
+    pub fn kill(self) -> io::Result<bool> {
+        unix::kill_now(self)
+    }
+}
+
 /// A process as it was when the list was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProcessInfo {

@@ -8,6 +8,8 @@
 //! Other code of the process must start its children through this crate while a reaper runs: a
 //! child nobody registered looks like an orphan, and its status would be taken.
 
+use std::time::Duration;
+
 use crate::ProcessError;
 use crate::unix::{SigchldStream, become_subreaper, reap_orphans};
 
@@ -46,27 +48,42 @@ impl Reaper {
     /// Reaps until the runtime ends. Spawn it as a task.
     pub async fn run(mut self) {
         loop {
-            // Before the first signal too: orphans may have ended before this was made.
-            self.reap();
-            if !self.ends.next().await {
-                return;
+            // Before the first signal too: orphans may have ended before this was made. Not on the
+            // thread that serves the channel: the list of processes is some hundred small reads.
+            let looked = tokio::task::spawn_blocking(reap).await;
+            match looked {
+                Ok(Some(_)) => {
+                    if !self.ends.next().await {
+                        return;
+                    }
+                }
+                Ok(None) => tokio::time::sleep(WHILE_STARTING).await,
+                Err(_) => return,
             }
         }
     }
 
-    /// Reaps what has ended; the number of orphans.
-    pub fn reap(&self) -> usize {
-        match reap_orphans() {
-            Ok(reaped) => {
-                for orphan in &reaped {
-                    tracing::debug!(pid = orphan.pid, status = %orphan.status, "reaped an orphan");
-                }
-                reaped.len()
+    /// Reaps what has ended; the number of orphans. `None` while a process is being started: whose
+    /// child a zombie is cannot be told then, so look again.
+    pub fn reap(&self) -> Option<usize> {
+        reap()
+    }
+}
+
+/// How long to wait where a process is being started.
+const WHILE_STARTING: Duration = Duration::from_millis(20);
+
+fn reap() -> Option<usize> {
+    match reap_orphans() {
+        Ok(reaped) => {
+            for orphan in reaped.iter().flatten() {
+                tracing::debug!(pid = orphan.pid, status = %orphan.status, "reaped an orphan");
             }
-            Err(error) => {
-                tracing::warn!(%error, "cannot reap orphans now, trying again at the next end");
-                0
-            }
+            reaped.map(|reaped| reaped.len())
+        }
+        Err(error) => {
+            tracing::warn!(%error, "cannot reap orphans now, trying again at the next end");
+            Some(0)
         }
     }
 }

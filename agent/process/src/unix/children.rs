@@ -2,12 +2,13 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::init::exit_status;
 use super::procfs;
 use crate::{ExitStatus, ProcessState};
 
@@ -44,16 +45,21 @@ pub(crate) struct ReapedOrphan {
     pub(crate) status: ExitStatus,
 }
 
-/// Collects the status of every zombie child that is not [`OWN`].
+/// Collects the status of every zombie child that is not [`OWN`]; `None` while a process is being
+/// started, which may take long on a file system that hangs: the caller looks again later.
 ///
 /// Asking for "any child" would take the statuses of our own children, so the zombies are found in
 /// the process list and waited for one by one. The list is read only if the kernel says that there
 /// is a zombie at all.
-pub(crate) fn reap_orphans() -> io::Result<Vec<ReapedOrphan>> {
-    let _nobody_starts = STARTING.write().unwrap_or_else(PoisonError::into_inner);
+pub(crate) fn reap_orphans() -> io::Result<Option<Vec<ReapedOrphan>>> {
+    let _nobody_starts = match STARTING.try_write() {
+        Ok(guard) => guard,
+        Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+        Err(TryLockError::WouldBlock) => return Ok(None),
+    };
     let mut reaped = Vec::new();
     if !any_zombie()? {
-        return Ok(reaped);
+        return Ok(Some(reaped));
     }
     let parent = std::process::id();
     for process in procfs::list_processes()? {
@@ -67,19 +73,14 @@ pub(crate) fn reap_orphans() -> io::Result<Vec<ReapedOrphan>> {
         let Some(wait_for) = to_pid(pid) else { continue };
         match rustix::process::waitpid(Some(wait_for), WaitOptions::NOHANG) {
             Ok(Some((_, status))) => {
-                let status = match (status.exit_status(), status.terminating_signal()) {
-                    (Some(code), _) => ExitStatus::Exited(code),
-                    (None, Some(signal)) => ExitStatus::Signaled(signal),
-                    (None, None) => ExitStatus::Lost,
-                };
-                reaped.push(ReapedOrphan { pid, status });
+                reaped.push(ReapedOrphan { pid, status: exit_status(status) });
             }
             // It was reaped since the list was made: by tokio, or by other code of this process.
             Ok(None) | Err(Errno::CHILD) => {}
             Err(errno) => return Err(errno.into()),
         }
     }
-    Ok(reaped)
+    Ok(Some(reaped))
 }
 
 /// Whether this process has a child that ended and was not waited for.

@@ -110,6 +110,25 @@ impl TargetProcess {
     }
 }
 
+/// Ends a process at once, without a runtime; `false` if it is gone.
+pub(crate) fn kill_now(identity: ProcessIdentity) -> io::Result<bool> {
+    let alive = || procfs::state_of(identity) == Some(ProcessState::Alive);
+    let Some(pid) = to_pid(identity.pid) else { return Ok(false) };
+    let result = match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
+        // Checked after opening: from here on the descriptor stands for this very process.
+        Ok(_) if !alive() => return Ok(false),
+        Ok(fd) => rustix::process::pidfd_send_signal(fd, Signal::KILL),
+        Err(Errno::SRCH) => return Ok(false),
+        Err(_) if !alive() => return Ok(false),
+        Err(_) => rustix::process::kill_process(pid, Signal::KILL),
+    };
+    match result {
+        Ok(()) => Ok(true),
+        Err(Errno::SRCH) => Ok(false),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
 /// Has tokio watch a pidfd. It becomes readable when the process ends.
 #[expect(
     deprecated,

@@ -51,6 +51,22 @@ pub(crate) fn arguments_of(identity: ProcessIdentity) -> io::Result<Vec<String>>
     Ok(strings(&read_block(identity, "cmdline")?).collect())
 }
 
+/// The memory of a process that only its end gives back, in bytes: what is private, shared with
+/// others by name, or swapped out, without files that the kernel can read again.
+pub(crate) fn memory_of(identity: ProcessIdentity) -> io::Result<u64> {
+    let status = String::from_utf8_lossy(&read_block(identity, "status")?).into_owned();
+    Ok(sum_of_memory(&status))
+}
+
+fn sum_of_memory(status: &str) -> u64 {
+    let kilobytes = status.lines().filter_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        matches!(name, "RssAnon" | "RssShmem" | "VmSwap")
+            .then(|| value.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok())?
+    });
+    kilobytes.sum::<u64>().saturating_mul(1024)
+}
+
 /// The strings of a block, each ended by a NUL; what follows the last NUL is cut off.
 fn strings(block: &[u8]) -> impl Iterator<Item = String> {
     let complete = block.iter().rposition(|&byte| byte == 0).map_or(&[][..], |end| &block[..end]);
@@ -131,6 +147,14 @@ mod tests {
         assert_eq!(state_of(other), None);
         assert!(environment_of(other).is_err());
         assert!(!arguments_of(own.identity).unwrap().is_empty());
+    }
+
+    #[test]
+    fn only_memory_that_cannot_be_read_again_counts() {
+        let status = "Name:\tcc1plus\nVmRSS:\t 999 kB\nRssAnon:\t 100 kB\nRssFile:\t 7 kB\n\
+                      RssShmem:\t 20 kB\nVmSwap:\t 3 kB\nRssAnon: much\n";
+        assert_eq!(sum_of_memory(status), 123 * 1024);
+        assert!(memory_of(identity_of(std::process::id())).unwrap() > 0);
     }
 
     #[test]
