@@ -11,13 +11,17 @@ use std::process::ExitCode;
 #[repr(u8)]
 pub enum Exit {
     /// 0: normal end. `-help`, `-version`, a closed channel with `-noReconnect`, an expired
-    /// `-noReconnectAfter`, a stop by SIGTERM or SIGINT after the channel was closed.
+    /// `-noReconnectAfter`, a stop by SIGINT, or by SIGTERM with no build left that runs.
     Success = 0,
     /// 1: the agent could not go on: the controller refuses this version for good, the work
     /// directory is not usable, or an internal failure.
     Failure = 1,
     /// 2: the options or the environment are wrong. Nothing was connected. (The Java agent: 0.)
     Configuration = 2,
+    /// 3: stopped by SIGTERM; builds still ran when `--drain-timeout` was over.
+    Interrupted = 3,
+    /// 4: stopped at once by a second signal; builds still ran.
+    Forced = 4,
     /// 126: the command given as the only argument exists and cannot be executed.
     CommandNotExecutable = 126,
     /// 127: the command given as the only argument was not found.
@@ -48,10 +52,12 @@ mod tests {
             Exit::Success,
             Exit::Failure,
             Exit::Configuration,
+            Exit::Interrupted,
+            Exit::Forced,
             Exit::CommandNotExecutable,
             Exit::CommandNotFound,
         ]
         .map(Exit::code);
-        assert_eq!(codes, [0, 1, 2, 126, 127]);
+        assert_eq!(codes, [0, 1, 2, 3, 4, 126, 127]);
     }
 }

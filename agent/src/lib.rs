@@ -7,11 +7,16 @@
 
 pub mod callables;
 pub mod cli;
+pub mod confine;
 pub mod connection;
+pub mod drain;
 pub mod exit;
 pub mod files;
 pub mod jvm;
 pub mod logging;
+pub mod memory;
+pub mod preflight;
 pub mod run;
 pub mod secret;
+pub mod signals;
 pub mod workdir;

@@ -14,7 +14,7 @@ fn main() -> ExitCode {
     let variables: Vec<(OsString, OsString)> = std::env::vars_os().collect();
     let outcome = cli::parse(&arguments, &variables);
     if let Ok(Invocation::Execute(command)) = &outcome.result {
-        return execute(command).into();
+        return execute(command);
     }
     let protection = secret::protect(&outcome.secrets).err().map(|error| error.to_string());
     drop((arguments, variables));
@@ -39,17 +39,25 @@ fn main() -> ExitCode {
     exit.into()
 }
 
-/// Becomes `command`, with the whole environment, as the container entry point does.
-fn execute(command: &OsString) -> Exit {
-    let error = Command::new(command).exec();
+/// Becomes `command`, with the whole environment, as the container entry point does. As PID 1 it stays
+/// its init instead, and ends as it does: 128 plus the number of the signal where one ended it.
+fn execute(command: &OsString) -> ExitCode {
+    let error = if std::process::id() == 1 {
+        match pilotfish_process::run_as_init(command) {
+            Ok(status) => return u8::try_from(status.code()).unwrap_or(u8::MAX).into(),
+            Err(error) => error,
+        }
+    } else {
+        Command::new(command).exec()
+    };
     complain(&format!(
         "pilotfish-agent: cannot run {}, the only argument: {error}. To start the agent, give options \
          (-help lists them)",
         command.to_string_lossy()
     ));
     match error.kind() {
-        io::ErrorKind::NotFound => Exit::CommandNotFound,
-        _ => Exit::CommandNotExecutable,
+        io::ErrorKind::NotFound => Exit::CommandNotFound.into(),
+        _ => Exit::CommandNotExecutable.into(),
     }
 }
 

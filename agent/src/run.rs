@@ -1,17 +1,23 @@
 //! Sets the agent up and hands over to the connection.
 
 use std::io::{self, Write as _};
+use std::path::Path;
 use std::sync::Arc;
 
+use pilotfish_process::cgroup::MemoryGroup;
 use pilotfish_process::{Environment, Reaper};
 use tracing::{error, info, warn};
 
 use crate::callables::{self, Context};
 use crate::cli::{Configuration, JvmMode, REMOTING_VERSION};
+use crate::confine::{ConfineError, Confinement};
 use crate::connection;
 use crate::exit::Exit;
 use crate::jvm::Jvm;
 use crate::logging::Logging;
+use crate::memory::Memory;
+use crate::preflight::{self, Problem};
+use crate::signals;
 use crate::workdir::{self, Directories};
 
 /// What every part of the running agent may need.
@@ -21,6 +27,10 @@ pub struct Agent {
     pub configuration: Configuration,
     /// Its own directories.
     pub directories: Directories,
+    /// The memory of the container.
+    pub memory: Arc<Memory>,
+    /// The limits of file operations, if there are any.
+    pub confinement: Option<Confinement>,
     /// The log: its ring buffer and its levels, which the controller may ask for and set.
     pub logging: Logging,
 }
@@ -50,6 +60,7 @@ pub fn run(configuration: Configuration) -> Exit {
 
 fn set_up(configuration: Configuration) -> Result<Agent, Box<dyn std::error::Error>> {
     let directories = workdir::prepare(&configuration)?;
+    let problems = preflight(&directories)?;
     let (logging, warnings) = Logging::start(
         &configuration.logging,
         directories.logs.as_deref(),
@@ -59,7 +70,41 @@ fn set_up(configuration: Configuration) -> Result<Agent, Box<dyn std::error::Err
     for warning in configuration.warnings.iter().chain(&warnings) {
         warn!(target: "hudson.remoting.Launcher", method = "run", "{warning}");
     }
-    Ok(Agent { configuration, directories, logging })
+    for problem in problems {
+        warn!("{problem}");
+    }
+    let confinement = confinement(&configuration, &directories)?;
+    let internal = directories.internal.as_deref();
+    let memory = Memory::new(MemoryGroup::own(), configuration.memory_margin, internal);
+    Ok(Agent { configuration, directories, memory, confinement, logging })
+}
+
+/// What builds would stumble over; fails where nothing would work.
+fn preflight(directories: &Directories) -> Result<Vec<Problem>, Problem> {
+    let mut problems = match (&directories.work, &directories.internal) {
+        (Some(work), Some(internal)) => preflight::work_directory(work, internal),
+        _ => Vec::new(),
+    };
+    match problems.iter().position(Problem::is_fatal) {
+        Some(fatal) => Err(problems.swap_remove(fatal)),
+        None => {
+            problems.extend(preflight::temporary_directory(Path::new("/tmp")));
+            Ok(problems)
+        }
+    }
+}
+
+/// The limits that the user wants. They begin before anything of the controller is read.
+fn confinement(
+    configuration: &Configuration,
+    directories: &Directories,
+) -> Result<Option<Confinement>, ConfineError> {
+    match (&configuration.confine, &directories.work, &directories.internal) {
+        (Some(options), Some(work), Some(internal)) => {
+            Confinement::new(work, internal, options).map(Some)
+        }
+        _ => Ok(None),
+    }
 }
 
 /// The lines that the Java agent prints before it connects, which tools look for.
@@ -110,6 +155,7 @@ fn announce(agent: &Agent) {
 
 /// Connects and serves until the agent ends.
 async fn serve(agent: Arc<Agent>) -> Exit {
+    signals::handle(&agent.memory);
     if Reaper::is_needed() {
         match Reaper::new() {
             Ok(reaper) => {
@@ -118,13 +164,34 @@ async fn serve(agent: Arc<Agent>) -> Exit {
             Err(problem) => warn!("orphaned processes will stay as zombies: {problem}"),
         }
     }
+    recover(&agent).await;
+    agent.memory.watch();
     let environment = Environment::from_system(agent.configuration.environment.clone());
     let jvm = jvm(&agent, environment.clone());
     let protocol = agent.configuration.transport.protocol();
     let context = Context::new(environment, agent.logging.clone(), protocol, REMOTING_VERSION)
         .with_downloads(agent.configuration.download_options())
+        .with_memory(Arc::clone(&agent.memory))
+        .with_confinement(agent.confinement.clone())
         .with_jvm(jvm);
-    connection::serve(&agent.configuration, Arc::new(context)).await
+    let internal = agent.directories.internal.as_deref();
+    connection::serve(&agent.configuration, internal, Arc::new(context)).await
+}
+
+/// Tells the builds of a life that ended with its container, before the controller asks for them.
+async fn recover(agent: &Agent) {
+    if let Some(confinement) = &agent.confinement {
+        info!("{confinement}");
+    }
+    let (memory, confinement) = (Arc::clone(&agent.memory), agent.confinement.clone());
+    let threads = confinement.as_ref().map(|one| one.threads().clone()).unwrap_or_default();
+    // The controller can write the file that names the logs, so they are written to with its rights.
+    let recovered = threads
+        .run(move || memory.recover(&|log| confinement.as_ref().is_none_or(|one| one.allows(log))))
+        .await;
+    if recovered.is_err() {
+        warn!("the builds of the agent's last life are not told of its end");
+    }
 }
 
 /// What to start a JVM with, unless the user wants none.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::Access;
 
 use crate::cli::{Configuration, WorkDirectoryOptions};
+use crate::preflight::{Problem, explain};
 
 /// The directories that the agent uses, all of them existing where not said otherwise.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -90,6 +91,9 @@ pub enum WorkDirectoryError {
         /// Where.
         path: PathBuf,
     },
+    /// The machine does not let anything be written there.
+    #[error(transparent)]
+    Problem(#[from] Problem),
     /// It could not be created or looked at.
     #[error("cannot create the {role} {}: {source}", .path.display())]
     Create {
@@ -143,7 +147,10 @@ fn prepare_work_directory(
         verify(role, &path, false)?;
         match fs::create_dir_all(&path) {
             Ok(()) => Ok(path),
-            Err(source) => Err(WorkDirectoryError::Create { role, path, source }),
+            Err(source) => Err(match explain(&path, &source) {
+                Some(problem) => WorkDirectoryError::Problem(problem),
+                None => WorkDirectoryError::Create { role, path, source },
+            }),
         }
     };
     create(Role::Internal, internal.clone())?;
@@ -164,10 +171,16 @@ fn verify(role: Role, path: &Path, must_exist: bool) -> Result<(), WorkDirectory
         Ok(metadata) if !metadata.is_dir() => Err(WorkDirectoryError::NotDirectory { role, path }),
         Ok(_) => {
             let all = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
-            rustix::fs::access(&path, all).map_err(|_| WorkDirectoryError::NotAccessible {
-                role,
-                path,
-                user: rustix::process::getuid().as_raw(),
+            rustix::fs::access(&path, all).map_err(|errno| match explain(&path, &errno.into()) {
+                Some(problem @ Problem::ReadOnly { .. }) => WorkDirectoryError::Problem(problem),
+                // Whoever owns it may have taken the rights from himself.
+                Some(problem @ Problem::NotWritable { owner, user, .. }) if owner != user => {
+                    WorkDirectoryError::Problem(problem)
+                }
+                _ => {
+                    let user = rustix::process::getuid().as_raw();
+                    WorkDirectoryError::NotAccessible { role, path, user }
+                }
             })
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {

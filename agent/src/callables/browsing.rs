@@ -9,6 +9,7 @@ use jenkins_remoting::channel::{Call, Throwable};
 use super::answer::text;
 use super::filepath::{link_check, remote_path};
 use super::{Connection, Entry, FileCall, Job, Run, unknown};
+use crate::confine::check_here;
 use crate::files::attributes::{is_directory, last_modified, length};
 use crate::files::links::LinkCheck;
 use crate::files::scanner::{Checked, DirScanner, FileVisitor};
@@ -18,12 +19,12 @@ use crate::files::{Cancel, FileError};
 pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         class: "hudson.model.DirectoryBrowserSupport$BuildChildPaths",
-        run: Run::Blocking(child_paths),
+        run: Run::BlockingFiles(child_paths),
     },
     Entry { class: "hudson.model.DirectoryBrowserSupport$IsAbsolute", run: Run::Now(is_absolute) },
     Entry { class: "jenkins.util.VirtualFile$Readable", run: Run::File(readable) },
     Entry { class: "jenkins.util.VirtualFile$Scanner", run: Run::File(scan) },
-    Entry { class: "jenkins.util.VirtualFile$CollectFiles", run: Run::Blocking(collect) },
+    Entry { class: "jenkins.util.VirtualFile$CollectFiles", run: Run::BlockingFiles(collect) },
 ];
 
 /// A class until 2.5xx and a record since; the numbers of records are not compared.
@@ -77,6 +78,7 @@ fn child_paths(_: &Connection, _: &Call, callable: Node<'_>) -> Result<Job, Thro
     let mut asked = link_check(callable)?;
     asked.verification_root.clone_from(&browsed.root);
     Ok(Box::new(move |cancel| {
+        check_here(&browsed.directory, true)?;
         let shown = browsed.shown();
         let mut children = visible(&browsed.directory, &shown);
         children.sort_by_cached_key(|path| (!path.is_dir(), collation_key(&name(path))));

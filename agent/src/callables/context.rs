@@ -9,8 +9,12 @@ use jenkins_remoting::transport::DownloadOptions;
 use pilotfish_process::{Environment, SearchPath};
 
 use super::Statistics;
+use crate::confine::{Confinement, FileThreads};
+use crate::connection::Monitor;
+use crate::drain::Drain;
 use crate::jvm::Jvm;
 use crate::logging::Logging;
+use crate::memory::Memory;
 
 /// What callables know of the agent. It outlives connections: processes and watches do too.
 #[derive(Debug)]
@@ -31,6 +35,16 @@ pub struct Context {
     pub downloads: DownloadOptions,
     /// What to start a JVM with; `None` if the user wants none.
     pub jvm: Option<Arc<Jvm>>,
+    /// Tells builds that a process of theirs was ended for memory.
+    pub memory: Arc<Memory>,
+    /// The builds that run, and whether others are taken.
+    pub drain: Drain,
+    /// The limits of file operations; `None` if there are none.
+    pub confinement: Option<Confinement>,
+    /// Where file operations run.
+    pub file_threads: FileThreads,
+    /// How the connection is doing.
+    pub connection: Arc<Monitor>,
     /// Counts of requests.
     pub statistics: Statistics,
     system_properties: Mutex<BTreeMap<String, Option<String>>>,
@@ -57,6 +71,11 @@ impl Context {
             logging,
             downloads: DownloadOptions::default(),
             jvm: None,
+            memory: Memory::unknown(),
+            drain: Drain::default(),
+            confinement: None,
+            file_threads: FileThreads::default(),
+            connection: Arc::default(),
             statistics: Statistics::default(),
             system_properties: Mutex::default(),
             stay_away: AtomicBool::new(false),
@@ -74,6 +93,24 @@ impl Context {
     #[must_use]
     pub fn with_jvm(mut self, jvm: Option<Jvm>) -> Self {
         self.jvm = jvm.map(Arc::new);
+        self
+    }
+
+    /// With a memory that is watched.
+    #[must_use]
+    pub fn with_memory(mut self, memory: Arc<Memory>) -> Self {
+        self.memory = memory;
+        self
+    }
+
+    /// With limits for file operations.
+    #[must_use]
+    pub fn with_confinement(mut self, confinement: Option<Confinement>) -> Self {
+        if let Some(confinement) = &confinement {
+            self.file_threads = confinement.threads().clone();
+            self.temporary = confinement.temporary().to_owned();
+        }
+        self.confinement = confinement;
         self
     }
 

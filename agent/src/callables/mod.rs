@@ -20,7 +20,7 @@ mod tools;
 mod unknown;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use futures_util::future::BoxFuture;
 use java_object_stream::{Datum, Node};
@@ -29,6 +29,7 @@ use jenkins_remoting::channel::{Call, Reply, Service, Throwable};
 pub use context::Context;
 pub use statistics::Statistics;
 
+use crate::confine::FileThreads;
 use crate::files::Cancel;
 
 /// Classes whose `writeObject` writes none of their declared fields, for the reader of user streams.
@@ -44,6 +45,8 @@ pub(crate) enum Run {
     Now(for<'a> fn(&'a Connection, Node<'a>) -> Result<Datum, Throwable>),
     /// On a thread that may block.
     Blocking(for<'a> fn(&'a Connection, &'a Call, Node<'a>) -> Result<Job, Throwable>),
+    /// The same for one that works on files.
+    BlockingFiles(for<'a> fn(&'a Connection, &'a Call, Node<'a>) -> Result<Job, Throwable>),
     /// As a task that waits for other things than files.
     Async(for<'a> fn(&'a Connection, &'a Call, Node<'a>) -> BoxFuture<'a, Reply>),
     /// A file callable on a thread that may block.
@@ -65,6 +68,8 @@ pub(crate) struct FileCall<'a> {
     pub(crate) call: &'a Call,
     pub(crate) path: std::path::PathBuf,
     pub(crate) callable: Node<'a>,
+    /// Further paths that it was found to work on.
+    pub(crate) others: Mutex<Vec<std::path::PathBuf>>,
 }
 
 /// The callables of one connection to a controller.
@@ -146,7 +151,11 @@ impl Connection {
             Run::Now(run) => run(self, callable).into(),
             Run::Async(run) => run(self, call, callable).await,
             Run::Blocking(prepare) => match prepare(self, call, callable) {
-                Ok(job) => blocking(call, job).await.into(),
+                Ok(job) => blocking_with(&FileThreads::default(), call, job).await.into(),
+                Err(throwable) => Reply::throw(throwable),
+            },
+            Run::BlockingFiles(prepare) => match prepare(self, call, callable) {
+                Ok(job) => blocking_with(&self.context.file_threads, call, job).await.into(),
                 Err(throwable) => Reply::throw(throwable),
             },
             // A file callable never comes without its wrapper.
@@ -186,18 +195,15 @@ impl Service for Connection {
 }
 
 /// Runs a job on a thread that may block; a cancelled request stops it.
-pub(crate) async fn blocking(call: &Call, job: Job) -> Result<Datum, Throwable> {
-    blocking_with(call, job).await
-}
-
-/// The same for a job with another result.
 pub(crate) async fn blocking_with<T: Send + 'static>(
+    threads: &FileThreads,
     call: &Call,
     job: impl FnOnce(&Cancel) -> Result<T, Throwable> + Send + 'static,
 ) -> Result<T, Throwable> {
     let cancel = Cancel::new();
     let flag = cancel.clone();
-    let mut task = tokio::task::spawn_blocking(move || job(&flag));
+    let task = threads.run(move || job(&flag));
+    tokio::pin!(task);
     let joined = tokio::select! {
         joined = &mut task => joined,
         () = call.cancellation().cancelled() => {
@@ -205,9 +211,7 @@ pub(crate) async fn blocking_with<T: Send + 'static>(
             task.await
         }
     };
-    joined.unwrap_or_else(|_| {
-        Err(Throwable::io("the agent failed to run this request because of a bug of its own"))
-    })
+    joined.unwrap_or_else(|gone| Err(Throwable::io(gone.to_string())))
 }
 
 #[cfg(test)]

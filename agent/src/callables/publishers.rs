@@ -9,7 +9,7 @@ use java_object_stream::{Class, Datum, Field, Object, jdk};
 use jenkins_remoting::channel::{Reply, Throwable};
 
 use super::answer::text;
-use super::{Entry, FileCall, Job, Run, blocking_with};
+use super::{Entry, FileCall, Job, Run};
 use crate::files::Cancel;
 use crate::files::fingerprint::{Record, find_records};
 use crate::files::glob::DirectoryScanner;
@@ -50,7 +50,7 @@ fn list_artifacts<'a>(file: &'a FileCall<'a>) -> BoxFuture<'a, Reply> {
             Ok(job) => job,
             Err(throwable) => return Reply::throw(throwable),
         };
-        let names = match blocking_with(file.call, job).await {
+        let names = match file.blocking(job).await {
             Ok(names) => names,
             Err(throwable) => return Reply::throw(throwable),
         };

@@ -12,6 +12,8 @@ use jenkins_remoting::transport::{
 
 use super::addresses::{Authority, Tunnel};
 use super::help::REMOTING_VERSION;
+use crate::confine::ConfineOptions;
+use crate::memory::Margin;
 
 const USER_AGENT: &str = concat!("pilotfish-agent/", env!("CARGO_PKG_VERSION"));
 
@@ -38,6 +40,12 @@ pub struct Configuration {
     pub logging: LoggingOptions,
     /// Settings for a JVM that the agent may start.
     pub java: JavaSettings,
+    /// `--drain-timeout`.
+    pub drain_timeout: Duration,
+    /// `--memory-margin`.
+    pub memory_margin: Margin,
+    /// `--confine`; `None` if file operations are not limited.
+    pub confine: Option<ConfineOptions>,
     /// The environment that builds inherit and that the controller may ask for: no secret in it. The
     /// rest of the program uses this and never `std::env`.
     pub environment: Vec<(OsString, OsString)>,

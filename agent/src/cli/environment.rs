@@ -13,6 +13,8 @@
 //! | `SSL_CERT_FILE`, `SSL_CERT_DIR` | root certificates for https |
 //! | `PILOTFISH_LOG`, `PILOTFISH_LOG_FORMAT` | levels and format of the log |
 //! | `PILOTFISH_JVM` | `--jvm` |
+//! | `PILOTFISH_MEMORY_MARGIN` | `--memory-margin` |
+//! | `PILOTFISH_CONFINE` = `true`, `PILOTFISH_CONFINE_ALLOW` = `/a:/b` | `--confine`, `--confine-allow` |
 //! | `JENKINS_JAVA_BIN`, `JAVA_HOME`, `JENKINS_JAVA_OPTS`, `JAVA_OPTS`, `JENKINS_AGENT_FILE` | for a JVM that the agent starts |
 
 use std::collections::HashMap;
@@ -96,6 +98,9 @@ const WITH_VALUE: &[(Opt, &[&str])] = &[
     (Opt::Protocols, &["JENKINS_PROTOCOLS"]),
     (Opt::LogFormat, &["PILOTFISH_LOG_FORMAT"]),
     (Opt::Jvm, &["PILOTFISH_JVM"]),
+    (Opt::DrainTimeout, &["PILOTFISH_DRAIN_TIMEOUT"]),
+    (Opt::MemoryMargin, &["PILOTFISH_MEMORY_MARGIN"]),
+    (Opt::ConfineAllow, &["PILOTFISH_CONFINE_ALLOW"]),
 ];
 
 /// Adds the options that variables mean, where words do not give them.
@@ -134,6 +139,19 @@ pub(super) fn add_variables(
             "JENKINS_WEB_SOCKET={other} has no effect: only the exact value true switches WebSocket on"
         )),
     }
+    match variables.get("PILOTFISH_CONFINE") {
+        None | Some("false") => {}
+        Some("true") if given.has(Opt::Confine) => {}
+        Some("true") => given.add(
+            Opt::Confine,
+            Word { text: String::new(), origin: Origin::Variable("PILOTFISH_CONFINE") },
+        ),
+        // Whoever sets it wants a limit: without one the agent must not start.
+        Some(_) => mistakes.push(Mistake::BadVariable {
+            name: "PILOTFISH_CONFINE",
+            problem: "expected true or false".to_owned(),
+        }),
+    }
     if variables.is_not_utf8(REMOTING_OPTIONS) {
         mistakes.push(Mistake::NotUtf8 { what: format!("the variable {REMOTING_OPTIONS}") });
     }
@@ -165,6 +183,11 @@ fn add_one(
         None if option == Opt::Protocols => {
             for protocol in value.split([' ', '\t', '\n', ',']).filter(|part| !part.is_empty()) {
                 given.add(option, Word { text: protocol.to_owned(), origin: origin.clone() });
+            }
+        }
+        None if option == Opt::ConfineAllow => {
+            for directory in value.split(':').filter(|part| !part.is_empty()) {
+                given.add(option, Word { text: directory.to_owned(), origin: origin.clone() });
             }
         }
         None => given.add(option, Word { text: value.to_owned(), origin }),

@@ -26,6 +26,10 @@ pub enum Opt {
     LoggingConfig,
     LogFormat,
     Jvm,
+    DrainTimeout,
+    MemoryMargin,
+    Confine,
+    ConfineAllow,
     Cert,
     NoCertificateCheck,
     JnlpUrl,
@@ -226,6 +230,43 @@ pub static OPTIONS: &[OptionSpec] = &[
         help: "When to start a JVM for requests that are not answered natively: never, with the first of \
                them (lazy, the default), or with each connection. Variable: PILOTFISH_JVM. Java is found \
                by JENKINS_JAVA_BIN, else JAVA_HOME, else PATH; JENKINS_JAVA_OPTS are for it.",
+        ..PLAIN
+    },
+    OptionSpec {
+        option: Opt::DrainTimeout,
+        name: "--drain-timeout",
+        value: Some("DURATION"),
+        help: "How long builds may go on after SIGTERM (20s): the agent serves those that it runs, refuses others, and \
+               ends after the last one. 0 ends it at once. Kubernetes must wait longer than this \
+               (terminationGracePeriodSeconds). Variable: PILOTFISH_DRAIN_TIMEOUT.",
+        ..PLAIN
+    },
+    OptionSpec {
+        option: Opt::MemoryMargin,
+        name: "--memory-margin",
+        value: Some("MARGIN"),
+        help: "How far below the container's memory limit the agent ends the largest process of the builds, where \
+               the kernel would end the whole container (memory.oom.group is 1): auto (3 %, 16m to 256m), off, a \
+               share such as 5%, or a size such as 64m. Variable: PILOTFISH_MEMORY_MARGIN.",
+        ..PLAIN
+    },
+    OptionSpec {
+        option: Opt::Confine,
+        name: "--confine",
+        needs: &[Opt::WorkDir],
+        help: "Let the controller's file operations touch the work directory and nothing else. Processes that builds \
+               launch are not limited. No JVM is started, unless --jvm asks for one. Variable: \
+               PILOTFISH_CONFINE=true.",
+        ..PLAIN
+    },
+    OptionSpec {
+        option: Opt::ConfineAllow,
+        name: "--confine-allow",
+        value: Some("DIR"),
+        repeatable: true,
+        needs: &[Opt::Confine],
+        help: "Another directory that --confine allows. May be repeated. Variable: PILOTFISH_CONFINE_ALLOW, with \
+               colons between directories.",
         ..PLAIN
     },
     OptionSpec {

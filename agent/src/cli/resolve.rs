@@ -5,6 +5,7 @@ mod transport;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jenkins_remoting::transport::{Secret, TlsContext, TlsOptions, TlsSetupError, Trust};
 
@@ -16,6 +17,9 @@ use super::duration;
 use super::environment::{self, Variables};
 use super::mistake::{Mistake, Mistakes};
 use super::options::Opt;
+use crate::confine::ConfineOptions;
+use crate::drain;
+use crate::memory::Margin;
 
 /// Number of hexadecimal digits of a node's secret (HMAC-SHA256).
 const SECRET_DIGITS: usize = 64;
@@ -40,7 +44,10 @@ pub(super) fn configuration(
     resolver.pair(Opt::ProxyCredentials);
     let work_directory = resolver.work_directory();
     let logging = resolver.logging(variables);
-    let java = environment::java(variables, resolver.jvm());
+    let confine = resolver.confine();
+    let java = environment::java(variables, resolver.jvm(confine.is_some()));
+    let drain_timeout = resolver.drain_timeout();
+    let memory_margin = resolver.parsed(Opt::MemoryMargin, Margin::parse).unwrap_or_default();
     let proxy = environment::proxy(variables, &java, given, &mut resolver.mistakes);
     let jar_cache = resolver.path(Opt::JarCache);
     match (resolver.mistakes.is_empty(), transport, secret, node_name) {
@@ -55,6 +62,9 @@ pub(super) fn configuration(
             jar_cache,
             logging,
             java,
+            drain_timeout,
+            memory_margin,
+            confine,
             environment: Vec::new(),
             warnings: Vec::new(),
         }),
@@ -271,6 +281,18 @@ impl Resolver<'_> {
         limit.map_or(Reconnect::Always, Reconnect::GiveUpAfter)
     }
 
+    fn drain_timeout(&mut self) -> Duration {
+        let timeout = self.parsed(Opt::DrainTimeout, |text| match duration::parse(text) {
+            // Elsewhere these are milliseconds, which nobody would guess here.
+            Some(time) if !time.is_zero() && text.bytes().all(|byte| byte.is_ascii_digit()) => {
+                Err(format!("{text:?} has no unit: write {text}s for seconds"))
+            }
+            Some(time) => Ok(time),
+            None => Err(format!("{text:?} is no duration: expected a number with s, m or h, or 0")),
+        });
+        timeout.unwrap_or(drain::DEFAULT_TIMEOUT)
+    }
+
     fn trust(&mut self) -> Trust {
         if self.given.has(Opt::NoCertificateCheck) {
             self.warnings.push(
@@ -336,14 +358,33 @@ impl Resolver<'_> {
         })
     }
 
-    fn jvm(&mut self) -> JvmMode {
+    fn confine(&mut self) -> Option<ConfineOptions> {
+        let mut allowed = Vec::new();
+        for word in self.given.all(Opt::ConfineAllow) {
+            if word.text.starts_with('/') && !word.text.contains('\0') {
+                allowed.push(PathBuf::from(&word.text));
+            } else {
+                self.bad(Opt::ConfineAllow, word, "expected the absolute path of a directory");
+            }
+        }
+        self.given.has(Opt::Confine).then_some(ConfineOptions { allowed })
+    }
+
+    fn jvm(&mut self, confined: bool) -> JvmMode {
         let mode = self.parsed(Opt::Jvm, |text| match text {
             "never" => Ok(JvmMode::Never),
             "lazy" => Ok(JvmMode::Lazy),
             "eager" => Ok(JvmMode::Eager),
             _ => Err(format!("{text:?} is no time to start a JVM: use never, lazy or eager")),
         });
-        mode.unwrap_or_default()
+        if confined && mode.is_some_and(|mode| mode != JvmMode::Never) {
+            self.warnings.push(
+                "--jvm allows the controller's own code to run, which --confine does not limit: use --jvm never \
+                 unless you trust the controller"
+                    .to_owned(),
+            );
+        }
+        mode.unwrap_or(if confined { JvmMode::Never } else { JvmMode::default() })
     }
 
     fn logging(&mut self, variables: &Variables<'_>) -> LoggingOptions {

@@ -3,6 +3,7 @@
 mod variables;
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -259,6 +260,27 @@ fn needs_and_conflicts() {
             "-direct needs -instanceIdentity: add -instanceIdentity BASE64, or remove -direct",
             "-direct cannot be used with -url: remove one of the two",
         ]
+    );
+}
+
+#[test]
+fn confined_agents_start_no_jvm_unless_asked() {
+    let free = run("");
+    assert_eq!((free.confine, free.java.mode), (None, JvmMode::Lazy));
+    let confined = run("-workDir /w --confine --confine-allow /a --confine-allow=/b");
+    assert_eq!(confined.java.mode, JvmMode::Never);
+    assert_eq!(confined.confine.unwrap().allowed, [Path::new("/a"), Path::new("/b")]);
+    assert_eq!(confined.warnings, Vec::<String>::new());
+    let asked = run("-workDir /w --confine --jvm lazy");
+    assert_eq!(asked.java.mode, JvmMode::Lazy);
+    assert!(asked.warnings[0].contains("--jvm allows the controller's own code to run"));
+    assert!(mistakes("--confine")[0].starts_with("--confine needs -workDir"));
+    assert!(mistakes("--confine-allow /a")[0].starts_with("--confine-allow needs --confine"));
+    let relative = mistakes("-workDir /w --confine --confine-allow a");
+    assert_eq!(relative, ["--confine-allow: expected the absolute path of a directory"]);
+    assert!(
+        mistakes("--memory-margin much")[0]
+            .contains("is no margin: use auto, off, a share such as 5%")
     );
 }
 

@@ -1,10 +1,14 @@
 //! What ends the agent's attempts: signals, and the limits that the user set.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jenkins_remoting::transport::Backoff;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::leave::Leave;
+use super::state::{Event, Monitor};
+use crate::callables::Context;
 use crate::cli::Reconnect;
 use crate::exit::Exit;
 
@@ -22,16 +26,29 @@ pub(super) struct Stop {
     interrupt: Signal,
 }
 
+/// Which of them came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// SIGTERM: once the builds are over.
+    Terminate,
+    /// SIGINT: at once.
+    Interrupt,
+}
+
 /// Whether and how long to go on.
 pub(super) struct Control {
     pub(super) reconnect: Reconnect,
-    pub(super) stop: Stop,
+    stop: Stop,
+    /// A signal that came and is not dealt with yet.
+    asked: Option<Asked>,
+    leave: Leave,
+    monitor: Arc<Monitor>,
 }
 
 /// What a phase ended with when it did not get what it was for.
 pub(super) enum Failed {
-    /// The agent was asked to stop.
-    Stopped,
+    /// The agent was asked to stop, and no build keeps it.
+    Stopped(Exit),
     /// Time is up, or trying again cannot help.
     GivenUp(Exit),
 }
@@ -44,15 +61,59 @@ impl Stop {
         })
     }
 
-    pub(super) async fn wait(&mut self) {
+    async fn wait(&mut self) -> Asked {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => Asked::Terminate,
+            _ = self.interrupt.recv() => Asked::Interrupt,
         }
     }
 }
 
 impl Control {
+    pub(super) fn new(
+        reconnect: Reconnect,
+        stop: Stop,
+        drain_timeout: Duration,
+        context: Arc<Context>,
+    ) -> Self {
+        let monitor = Arc::clone(&context.connection);
+        Self { reconnect, stop, asked: None, leave: Leave::new(drain_timeout, context), monitor }
+    }
+
+    /// Tells everyone who watches the connection.
+    pub(super) fn happened(&self, event: Event) {
+        self.monitor.happened(event);
+    }
+
+    /// Waits until the agent has to end. May be dropped and called again.
+    pub(super) async fn must_stop(&mut self) -> Exit {
+        loop {
+            if self.asked.is_none() {
+                tokio::select! {
+                    asked = self.stop.wait() => self.asked = Some(asked),
+                    () = self.leave.next_look() => {}
+                }
+            }
+            let exit = match self.asked {
+                // Kept until it is dealt with: this may be dropped while it waits, and signals come once.
+                Some(asked) => {
+                    let exit = self.leave.asked(asked).await;
+                    self.asked = None;
+                    exit
+                }
+                None => self.leave.look().await,
+            };
+            if let Some(exit) = exit {
+                return exit;
+            }
+        }
+    }
+
+    /// Whether the agent ends with its builds.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leave.is_under_way()
+    }
+
     /// Runs something that a signal may interrupt.
     pub(super) async fn unless_stopped<T>(
         &mut self,
@@ -60,7 +121,7 @@ impl Control {
     ) -> Result<T, Failed> {
         tokio::select! {
             done = work => Ok(done),
-            () = self.stop.wait() => Err(Failed::Stopped),
+            exit = self.must_stop() => Err(Failed::Stopped(exit)),
         }
     }
 
@@ -91,11 +152,32 @@ impl Control {
             return Err(bailing_out(backoff.budget().unwrap_or_default()));
         };
         status!("Waiting {} second(s) before retry", delay.as_secs());
-        self.sleep(delay).await
+        self.sleep(spread(delay)).await
     }
+}
+
+/// A little more than the time given, up to a quarter, by chance: agents that lost their controller at the
+/// same moment are not to come back at the same moment.
+pub(super) fn spread(time: Duration) -> Duration {
+    let chance = uuid::Uuid::new_v4().as_bytes()[0];
+    time + time.mul_f64(f64::from(chance) / 255.0 / 4.0)
 }
 
 fn bailing_out(budget: Duration) -> Failed {
     status!("Bailing out after {} seconds", budget.as_secs());
     Failed::GivenUp(Exit::Success)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_are_spread_upwards_by_a_quarter() {
+        let ten = Duration::from_secs(10);
+        let all: Vec<Duration> = (0..200).map(|_| spread(ten)).collect();
+        assert!(all.iter().all(|one| (ten..=ten.mul_f64(1.25)).contains(one)), "{all:?}");
+        assert!(all.iter().any(|one| one != &all[0]), "always the same");
+        assert_eq!(spread(Duration::ZERO), Duration::ZERO);
+    }
 }

@@ -4,9 +4,13 @@
 //! for: connect, over WebSocket or over TCP, serve the channel until it ends, start over.
 
 mod control;
+mod cookie;
+mod leave;
+mod state;
 mod tcp;
 mod web_socket;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,13 +18,15 @@ use java_object_stream::EncodeError;
 use jenkins_remoting::capability::Capability;
 use jenkins_remoting::channel::{Channel, ChannelOptions, End};
 use jenkins_remoting::relay::RelayOptions;
-use jenkins_remoting::transport::{AnySink, AnySource, TlsSession};
+use jenkins_remoting::transport::{AnySink, AnySource, Cookie, TlsSession};
 
 use crate::callables::{self, Connection, Context};
 use crate::cli::{Configuration, JvmMode, Reconnect};
 use crate::exit::Exit;
 use crate::jvm::Tier;
 use control::{Control, Failed, Stop, status};
+use cookie::CookieStore;
+pub use state::{Event, Monitor, Reason, State};
 use tcp::TcpWay;
 use web_socket::WebSocketWay;
 
@@ -37,6 +43,8 @@ const SHORTEST_ROUND: Duration = Duration::from_secs(1);
 /// The agent's side of its connections, one after the other.
 struct Engine {
     way: Way,
+    /// Where the cookie is kept for the next process.
+    cookies: Option<CookieStore>,
     control: Control,
     context: Arc<Context>,
     /// The last connection: its JVM may take a little longer to end.
@@ -66,6 +74,14 @@ impl Way {
         Some(Self::WebSocket(WebSocketWay { options }))
     }
 
+    /// The proof that the next connection is of the same agent as the last one.
+    fn cookie(&mut self) -> &mut Option<Cookie> {
+        match self {
+            Self::WebSocket(way) => &mut way.options.cookie,
+            Self::Tcp(way) => &mut way.options.cookie,
+        }
+    }
+
     async fn connect(&mut self, control: &mut Control) -> Result<Connected, Failed> {
         match self {
             Self::WebSocket(way) => way.connect(control).await,
@@ -84,8 +100,12 @@ impl Way {
 }
 
 /// Serves the controller until the agent is to end.
-pub async fn serve(configuration: &Configuration, context: Arc<Context>) -> Exit {
-    let Some(way) = Way::of(configuration) else {
+pub async fn serve(
+    configuration: &Configuration,
+    internal: Option<&Path>,
+    context: Arc<Context>,
+) -> Exit {
+    let Some(mut way) = Way::of(configuration) else {
         tracing::error!("no way to the controller is configured; this is a bug");
         return Exit::Failure;
     };
@@ -96,9 +116,17 @@ pub async fn serve(configuration: &Configuration, context: Arc<Context>) -> Exit
             return Exit::Failure;
         }
     };
-    let control = Control { reconnect: configuration.reconnect, stop };
-    let mut engine = Engine { way, control, context, last: None };
+    let mut cookies = internal.map(|internal| {
+        let controller = configuration.root_url().unwrap_or_else(|| "direct".to_owned());
+        CookieStore::new(internal, &controller, &configuration.node_name)
+    });
+    // Of a process before this one, which the controller may not have missed yet.
+    *way.cookie() = cookies.as_mut().and_then(CookieStore::load);
+    let reconnect = configuration.reconnect;
+    let control = Control::new(reconnect, stop, configuration.drain_timeout, Arc::clone(&context));
+    let mut engine = Engine { way, cookies, control, context, last: None };
     let exit = engine.run().await;
+    engine.control.happened(Event::Stopped);
     if let Some(channel) = &engine.last {
         let _ = tokio::time::timeout(LAST_OF_JVM, channel.child_ended()).await;
     }
@@ -110,9 +138,9 @@ impl Engine {
         loop {
             match self.round().await {
                 Ok(()) => {}
-                Err(Failed::Stopped) => {
+                Err(Failed::Stopped(exit)) => {
                     status!("Terminated");
-                    return Exit::Success;
+                    return exit;
                 }
                 Err(Failed::GivenUp(exit)) => return exit,
             }
@@ -122,8 +150,15 @@ impl Engine {
     /// One connection from its beginning to its end, and the wait before the next.
     async fn round(&mut self) -> Result<(), Failed> {
         let connected = self.way.connect(&mut self.control).await?;
+        if let Some(cookies) = &mut self.cookies {
+            cookies.store(self.way.cookie().as_ref());
+        }
         let began = Instant::now();
-        self.serve_channel(connected).await?;
+        let in_order = self.serve_channel(connected).await?;
+        if in_order && self.control.is_leaving() {
+            tracing::info!("the agent was told to stop, and the controller has let it go");
+            return Err(Failed::GivenUp(Exit::Success));
+        }
         if self.context.stay_away() {
             tracing::info!("the controller removes this node, so the agent ends");
             return Err(Failed::GivenUp(Exit::Success));
@@ -139,7 +174,14 @@ impl Engine {
         Ok(())
     }
 
-    async fn serve_channel(&mut self, connected: Connected) -> Result<(), Failed> {
+    /// Whether another connection follows one that ended.
+    fn goes_on(&self, in_order: bool) -> bool {
+        let let_go = in_order && self.control.is_leaving();
+        !let_go && !self.context.stay_away() && self.control.reconnect != Reconnect::Never
+    }
+
+    /// True if the controller closed the channel in order.
+    async fn serve_channel(&mut self, connected: Connected) -> Result<bool, Failed> {
         let channel = match self.start_channel(connected) {
             Ok(channel) => channel,
             Err(error) => {
@@ -148,28 +190,47 @@ impl Engine {
             }
         };
         status!("Connected");
+        self.control.happened(Event::Opened);
         let end = tokio::select! {
             end = channel.ended() => end,
-            () = self.control.stop.wait() => {
-                let goodbye = channel.close("the agent was told to stop");
+            exit = self.control.must_stop() => {
+                let goodbye = channel.close(match exit {
+                    Exit::Interrupted => "the agent was told to stop (SIGTERM) and builds did not end in time",
+                    Exit::Forced => "the agent was told twice to stop",
+                    _ => "the agent was told to stop",
+                });
                 let _ = tokio::time::timeout(GOODBYE, goodbye).await;
                 self.report(&channel);
                 self.last = Some(channel);
-                return Err(Failed::Stopped);
+                return Err(Failed::Stopped(exit));
             }
         };
-        match end {
-            End::ClosedByPeer(Some(reason)) => {
-                tracing::info!("the controller closed the channel: {reason}")
+        let in_order = matches!(end, End::ClosedByPeer(_));
+        let again = if self.goes_on(in_order) { "; connecting again" } else { "" };
+        let reason = match end {
+            End::ClosedByPeer(reason) => {
+                let words = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+                tracing::info!("the controller closed the channel{words}{again}");
+                Reason::ClosedByController
             }
-            End::ClosedByPeer(None) => tracing::info!("the controller closed the channel"),
-            End::Closed(reason) => tracing::info!("the channel was closed: {reason}"),
-            End::Lost(reason) => tracing::warn!("{reason}"),
-        }
+            End::Closed(reason) => {
+                tracing::info!("the channel was closed: {reason}{again}");
+                Reason::ClosedHere
+            }
+            End::Lost(reason) => {
+                tracing::warn!("{reason}{again}");
+                Reason::Broken
+            }
+            End::HalfOpen(reason) => {
+                tracing::warn!("{reason}{again}");
+                Reason::HalfOpen
+            }
+        };
+        self.control.happened(Event::Lost(reason));
         self.report(&channel);
         self.last = Some(channel);
         status!("Terminated");
-        Ok(())
+        Ok(in_order)
     }
 
     fn start_channel(

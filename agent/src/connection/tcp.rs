@@ -8,7 +8,8 @@ use jenkins_remoting::transport::{
     Protocol, Recovery, RootUrl, Route, agent_port_ready, discover, open_agent_port,
 };
 
-use super::control::{Control, Failed, status};
+use super::control::{Control, Failed, spread, status};
+use super::state::Event;
 use super::{Connected, tell_tls};
 use crate::cli::{Reconnect, TcpEntry};
 use crate::exit::Exit;
@@ -29,6 +30,7 @@ impl TcpWay {
         let Some(url) = urls.first() else { return Ok(()) };
         let mut backoff = control.backoff();
         loop {
+            control.happened(Event::Probe);
             let ready = agent_port_ready(&self.options, url);
             let problem = match control.unless_stopped(ready).await? {
                 Ok(()) => return Ok(()),
@@ -37,6 +39,7 @@ impl TcpWay {
                 ),
                 Err(error) => format!("{error}. Will try again"),
             };
+            control.happened(Event::Failed);
             tracing::info!(
                 target: "org.jenkinsci.remoting.engine.JnlpAgentEndpointResolver",
                 method = "waitForReady",
@@ -50,6 +53,7 @@ impl TcpWay {
         let began = Instant::now();
         loop {
             control.check_budget(began)?;
+            control.happened(Event::Probe);
             status!("Locating server among {}", listed(self.urls()));
             let located = self.locate();
             let endpoint = match control.unless_stopped(located).await? {
@@ -67,7 +71,7 @@ impl TcpWay {
                 "reconnect rejected, sleeping 10s: The server rejected the connection: None of the \
                  protocols were accepted"
             );
-            control.sleep(PAUSE).await?;
+            control.sleep(spread(PAUSE)).await?;
             if control.reconnect == Reconnect::Never {
                 return Err(Failed::GivenUp(Exit::Success));
             }
@@ -112,6 +116,7 @@ impl TcpWay {
         errors: &[DiscoveryError],
         control: &mut Control,
     ) -> Result<(), Failed> {
+        control.happened(Event::Failed);
         let hopeless = errors.iter().all(|error| error.recovery() == Recovery::GiveUp);
         if hopeless || control.reconnect == Reconnect::Never {
             for error in errors {
@@ -126,7 +131,7 @@ impl TcpWay {
         for error in errors {
             tracing::warn!("{error}");
         }
-        control.sleep(PAUSE).await
+        control.sleep(spread(PAUSE)).await
     }
 
     fn tell_discovery(&self, endpoint: &AgentEndpoint) {
@@ -178,10 +183,12 @@ impl TcpWay {
             tried = true;
             status!("Trying protocol: {name}");
             status!("Connecting to {}:{}", endpoint.host, endpoint.port);
+            control.happened(Event::Ready);
             let attempt = self.establish(endpoint, protocol);
             match control.unless_stopped(attempt).await? {
                 Ok(connected) => return Ok(Some(connected)),
                 Err(error) => {
+                    control.happened(Event::Failed);
                     status!("Protocol {name} failed to establish channel: {error}");
                     if error.recovery() == Recovery::GiveUp {
                         return Err(Failed::GivenUp(Exit::Failure));

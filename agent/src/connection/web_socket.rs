@@ -4,6 +4,7 @@
 use jenkins_remoting::transport::{AnySink, AnySource, Recovery, WebSocketOptions, connect, probe};
 
 use super::control::{Control, Failed, status};
+use super::state::Event;
 use super::{Connected, tell_tls};
 use crate::exit::Exit;
 
@@ -21,9 +22,11 @@ impl WebSocketWay {
     async fn until_ready(&self, control: &mut Control) -> Result<(), Failed> {
         let mut backoff = control.backoff();
         loop {
+            control.happened(Event::Probe);
             let Err(error) = control.unless_stopped(probe(&self.options)).await? else {
                 return Ok(());
             };
+            control.happened(Event::Failed);
             let code = error.status().map_or_else(String::new, |code| format!(": {code}"));
             status!("{}login is not ready{code}", self.options.url);
             tracing::info!("{error}");
@@ -37,6 +40,7 @@ impl WebSocketWay {
     async fn until_connected(&mut self, control: &mut Control) -> Result<Connected, Failed> {
         let mut backoff = control.backoff();
         loop {
+            control.happened(Event::Ready);
             match control.unless_stopped(connect(&self.options)).await? {
                 Ok((source, sink, handshake)) => {
                     status!("WebSocket connection open");
@@ -58,6 +62,7 @@ impl WebSocketWay {
                     });
                 }
                 Err(error) => {
+                    control.happened(Event::Failed);
                     tracing::error!(
                         target: "hudson.remoting.Launcher$CuiListener",
                         method = "error",

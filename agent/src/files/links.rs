@@ -12,6 +12,7 @@ use rustix::fs::OFlags;
 use super::attributes::normalize;
 use super::temp::random_name;
 use super::{Cancel, FileError, JavaClass, Result};
+use crate::confine::check_found;
 
 /// The options a controller sends with a read, a listing or an archive.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -77,6 +78,7 @@ impl LinkCheck {
     /// `Tmp directory is prohibited.`, `Symlinks are prohibited.`, or why the file cannot be opened. A directory
     /// opens; reading it then fails with `Is a directory`, as in Java.
     pub fn open(&self, file: &Path) -> Result<File> {
+        check_found(file)?;
         if self.is_tmp_dir(file) {
             return Err(FileError::io("Tmp directory is prohibited."));
         }

@@ -16,6 +16,7 @@ use rustix::io::Errno;
 
 use super::attributes::{absolutize, create_directories};
 use super::{Cancel, FileError, Result};
+use crate::confine::check_found;
 
 /// What happens when an entry lies below, or would overwrite, a symbolic link that is already there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -103,6 +104,9 @@ impl SafeDir {
         let path = self.path(parts);
         let own = self.own_links.contains(&join(parts));
         let follow = self.policy == LinkPolicy::FollowExisting && !own;
+        if follow {
+            check_found(&path)?;
+        }
         let parent = self.enter(parents)?;
         // Without NONBLOCK a pipe of that name would block until somebody reads it.
         let mut flags =
@@ -230,6 +234,7 @@ impl SafeDir {
         if self.policy == LinkPolicy::Never || self.own_links.contains(&join(path)) {
             return Err(Refused::LinkInPath);
         }
+        check_found(&self.path(path))?;
         open(flags).map_err(|error| FileError::at(error, &self.path(path)).into())
     }
 }

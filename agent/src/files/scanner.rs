@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::glob::DirectoryScanner;
 use super::links::{LinkCheck, read_link};
 use super::{Cancel, FileError, Result};
+use crate::confine::check_found;
 
 /// How the files are found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,7 +112,8 @@ fn scan_full(dir: &Path, visitor: &mut dyn FileVisitor, cancel: &Cancel) -> Resu
             above.pop();
             continue;
         };
-        if rustix::fs::access(&file, rustix::fs::Access::READ_OK).is_err() {
+        let readable = rustix::fs::access(&file, rustix::fs::Access::READ_OK).is_ok();
+        if !readable || check_found(&file).is_err() {
             continue;
         }
         scan_single(&file, &relative, visitor)?;

@@ -1,7 +1,9 @@
 //! How often the kernel ended a process of this container because its memory was used up.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use pilotfish_process::cgroup::MemoryGroup;
 
 /// Counts of the kernel at one moment. They only grow.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -15,7 +17,7 @@ pub(crate) struct OutOfMemoryKills {
 impl OutOfMemoryKills {
     /// The counts of now.
     pub(crate) fn now() -> Self {
-        let group = group_files().iter().find_map(|file| count(file));
+        let group = MemoryGroup::own().and_then(|group| group.state().oom_kills);
         Self { group, machine: count(Path::new("/proc/vmstat")) }
     }
 
@@ -32,27 +34,6 @@ impl OutOfMemoryKills {
 fn count(file: &Path) -> Option<u64> {
     let text = fs::read_to_string(file).ok()?;
     text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
-}
-
-/// Where version 2 and version 1 of control groups have the count, most likely first.
-fn group_files() -> Vec<PathBuf> {
-    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let mut files = Vec::new();
-    for line in own.lines() {
-        let mut parts = line.splitn(3, ':').skip(1);
-        let (Some(controllers), Some(path)) = (parts.next(), parts.next()) else { continue };
-        let path = path.trim_start_matches('/');
-        if controllers.is_empty() {
-            files.push(Path::new("/sys/fs/cgroup").join(path).join("memory.events"));
-        } else if controllers.split(',').any(|name| name == "memory") {
-            let group = Path::new("/sys/fs/cgroup/memory").join(path);
-            files.push(group.join("memory.oom_control"));
-        }
-    }
-    // Within a container the paths above may be those of the host.
-    files.push("/sys/fs/cgroup/memory.events".into());
-    files.push("/sys/fs/cgroup/memory/memory.oom_control".into());
-    files
 }
 
 #[cfg(test)]

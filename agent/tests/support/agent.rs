@@ -38,6 +38,18 @@ impl Agent {
         agent
     }
 
+    /// Starts the binary with these options alone beside the usual ones.
+    pub fn start_in(url: &str, more: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pilotfish-agent"));
+        command.args(options(url)).args(more);
+        Self::spawn(command)
+    }
+
+    /// The number of the process.
+    pub fn id(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
     /// Starts a command that becomes the agent.
     pub fn spawn(mut command: Command) -> Self {
         let mut child = command
@@ -101,9 +113,9 @@ impl Agent {
         (status.code(), log)
     }
 
-    /// Asks the agent to end, which it does in order.
+    /// Asks the agent to end, which it does in order, and whatever still runs.
     pub async fn stop(self) -> String {
-        self.signal(Signal::TERM);
+        self.signal(Signal::INT);
         let (code, log) = self.end().await;
         assert_eq!(code, Some(0), "{log}");
         log

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test program uses a part of this")]
 
 pub mod agent;
+pub mod callables;
 pub mod commands;
 pub mod connection;
 pub mod controller;
@@ -18,4 +19,14 @@ pub async fn within<T>(what: &str, step: impl Future<Output = T>) -> T {
         Ok(outcome) => outcome,
         Err(_) => panic!("{what}: did not happen within {} s", PATIENCE.as_secs()),
     }
+}
+
+/// Waits until something outside of the agent's reach holds.
+pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    within(what, async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
 }

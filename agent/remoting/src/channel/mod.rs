@@ -47,7 +47,7 @@ pub(crate) use sink::Taken;
 
 use crate::command::{Encoder, Outgoing};
 use crate::relay::{Relay, RelayOptions};
-use crate::transport::{CommandSink, CommandSource};
+use crate::transport::{CommandSink, CommandSource, TransportError};
 use export::Exports;
 use order::IoOrder;
 use pending::PendingCalls;
@@ -89,6 +89,26 @@ pub enum End {
     Closed(String),
     /// The transport ended or failed.
     Lost(String),
+    /// The transport is given up: it is open, but the peer answers nothing or takes nothing.
+    HalfOpen(String),
+}
+
+impl End {
+    /// Whether the transport takes nothing more.
+    pub(crate) fn is_lost(&self) -> bool {
+        matches!(self, Self::Lost(_) | Self::HalfOpen(_))
+    }
+}
+
+impl From<TransportError> for End {
+    fn from(error: TransportError) -> Self {
+        match error {
+            TransportError::PeerSilent { .. } | TransportError::WriteTimeout { .. } => {
+                Self::HalfOpen(error.to_string())
+            }
+            _ => Self::Lost(error.to_string()),
+        }
+    }
 }
 
 /// Counters of a channel since it was started.

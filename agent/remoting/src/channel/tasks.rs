@@ -32,7 +32,7 @@ pub(crate) async fn read(inner: Arc<Inner>, mut source: impl CommandSource) {
                 inner.dispatch(&command);
             }
             Ok(None) => return inner.end(End::Lost(hung_up(source.close_reason()))),
-            Err(error) => return inner.end(End::Lost(error.to_string())),
+            Err(error) => return inner.end(error.into()),
         }
         // A peer that sends and does not take the answers must wait for itself.
         inner.queue.drained().await;
@@ -59,13 +59,13 @@ pub(crate) async fn write(inner: Arc<Inner>, mut sink: impl CommandSink) {
         match (result, ended) {
             (Some(result), _) => result,
             // A transport that is lost takes nothing more.
-            (None, Some(End::Lost(_))) => Ok(()),
+            (None, Some(end)) if end.is_lost() => Ok(()),
             (None, _) => timeout(CLOSE_TIMEOUT, &mut sending).await.unwrap_or(Ok(())),
         }
     };
     if let Err(error) = result {
         let _ = timeout(GOODBYE_TIMEOUT, end.wait_for(Option::is_some)).await;
-        inner.end(End::Lost(error.to_string()));
+        inner.end(error.into());
     }
     inner.queue.abandon();
     let _ = timeout(CLOSE_TIMEOUT, sink.close(CloseReason::normal())).await;

@@ -265,7 +265,7 @@ impl Inner {
                 return self.say(why);
             }
             Stop::Channel => {
-                if !matches!(*end.borrow(), Some(End::Lost(_))) {
+                if !end.borrow().as_ref().is_some_and(End::is_lost) {
                     relay.backlog.finish(self.encode(Outgoing::Close).ok());
                     let goodbye = async {
                         let _ = tokio::join!(pumping_in, pumping_out);

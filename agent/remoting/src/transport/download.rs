@@ -6,15 +6,14 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, StatusCode, header};
-use http_body_util::Empty;
+use http::{StatusCode, header};
 
-use super::connector::{self, Dialing};
+use super::connector::Dialing;
 use super::error::{NetworkError, TlsDiagnosis};
-use super::http_client::{self, Body, Exchange};
+use super::get::{self, GetError};
+use super::http_client::{Body, Exchange};
 use super::jnlp4::SocketOptions;
 use super::options::Timeouts;
-use super::probe::http_error;
 use super::proxy::ProxyOptions;
 use super::tls::TlsContext;
 use super::url::Target;
@@ -231,38 +230,10 @@ async fn get(
     target: &Target,
     shown: &str,
 ) -> Result<Exchange, DownloadError> {
-    let network = |error| DownloadError::Network { url: shown.to_owned(), error };
-    let dialing = Dialing::from(options);
-    let (io, proxy) =
-        connector::open_for_requests(dialing, &target.endpoint).await.map_err(network)?;
-    let host = target.endpoint.host_header();
-    let uri = match proxy {
-        // A proxy is asked for the whole URL (RFC 9112, 3.2.2).
-        Some(_) => format!("http://{host}{}", target.path_and_query),
-        None => target.path_and_query.clone(),
-    };
-    let mut request = Request::get(uri)
-        .header(header::HOST, host)
-        .header(header::USER_AGENT, dialing.user_agent)
-        .header(header::ACCEPT, HeaderValue::from_static("*/*"))
-        .header(header::CONNECTION, HeaderValue::from_static("close"));
-    if let Some(value) = proxy.map(connector::authorization).transpose().map_err(network)?.flatten()
-    {
-        request = request.header(header::PROXY_AUTHORIZATION, value);
-    }
-    let request =
-        request.body(Empty::<Bytes>::new()).map_err(|error| bad_url(shown, &error.to_string()))?;
-    let timeout = options.timeouts.response;
-    let answer = http_client::exchange(io, request, timeout).await.map_err(|failure| {
-        network(http_error(failure, target.endpoint.authority(), timeout.as_secs()))
-    })?;
-    if let (Some(proxy), StatusCode::PROXY_AUTHENTICATION_REQUIRED) =
-        (proxy, answer.response.status())
-    {
-        let given = proxy.authorization().is_some();
-        return Err(network(NetworkError::ProxyAuthentication { proxy: proxy.to_string(), given }));
-    }
-    Ok(answer)
+    get::get(options.into(), target, |request| request).await.map_err(|error| match error {
+        GetError::Network(error) => DownloadError::Network { url: shown.to_owned(), error },
+        GetError::Request(error) => bad_url(shown, &error.to_string()),
+    })
 }
 
 fn bad_url(url: &str, problem: &str) -> DownloadError {

@@ -5,9 +5,11 @@
 
 mod any;
 mod backoff;
+mod clock;
 mod connector;
 mod download;
 mod error;
+mod get;
 mod html;
 mod http_client;
 mod jnlp4;
@@ -147,7 +149,8 @@ pub enum TransportError {
     Framing(#[from] FramingError),
     /// Nothing could be written for too long.
     #[error(
-        "the controller took no data for {seconds} s; it may hang, or the network is interrupted"
+        "the controller took no data for {seconds} s: it hangs, or the connection is half open (a load balancer or node \
+         that went away)"
     )]
     WriteTimeout {
         /// How long was waited, in seconds.
@@ -155,7 +158,8 @@ pub enum TransportError {
     },
     /// The peer answers nothing, not even pings.
     #[error(
-        "the controller sent nothing for {seconds} s, not even an answer to a ping; the connection is dead"
+        "nothing came from the controller for {seconds} s, no ping and no answer to one: the connection is half open (a \
+         load balancer or node that went away)"
     )]
     PeerSilent {
         /// Time since the last byte, in seconds.

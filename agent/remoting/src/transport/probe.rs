@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, header};
 use http_body_util::Empty;
 
+use super::clock;
 use super::connector;
 use super::error::{NetworkError, ProbeError};
 use super::http_client::{self, Exchange, HttpFailure};
@@ -25,6 +26,9 @@ pub async fn probe(options: &WebSocketOptions) -> Result<(), ProbeError> {
     let mut target = options.url.join("login");
     for _ in 0..=MAX_REDIRECTS {
         let answer = get(options, &target).await?;
+        if target.endpoint == *options.url.endpoint() {
+            clock::compare(answer.response.headers());
+        }
         let status = answer.response.status();
         if status == http::StatusCode::OK {
             answer.discard().await;

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 use java_object_stream::{Class, Datum, Field, Node, Object, jdk};
 use jenkins_remoting::channel::Throwable;
@@ -123,7 +124,15 @@ fn copy_from(path: &Path, offset: u64, out: &mut impl Write) -> Result<(), FileE
 
 fn status_check(file: &FileCall<'_>) -> Result<Job, Throwable> {
     let path = file.path.clone();
-    Ok(Box::new(move |_| Ok(exit_status(&path)?.map_or(Datum::Null, jdk::integer))))
+    let memory = Arc::clone(&file.connection.context.memory);
+    Ok(Box::new(move |_| {
+        let status = exit_status(&path)?;
+        if let (Some(status), Some(directory)) = (status, path.parent()) {
+            // The controller reads the rest of the log after this answer.
+            memory.task_ended(directory, status);
+        }
+        Ok(status.map_or(Datum::Null, jdk::integer))
+    }))
 }
 
 fn get_output(file: &FileCall<'_>) -> Result<Job, Throwable> {

@@ -6,6 +6,7 @@
 
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
@@ -17,9 +18,11 @@ use jenkins_remoting::proxy_of;
 use super::super::listener::{Listener, Listeners};
 use super::super::{Entry, FileCall, Run, unknown};
 use super::{exit_status, transcode, transcoding};
+use crate::confine::{FileThreads, check_here};
 use crate::files::attributes::last_modified;
 use crate::files::charset::Charset;
 use crate::files::{Cancel, FileError, removal};
+use crate::memory::Memory;
 
 pub(in super::super) const ENTRIES: &[Entry] = &[Entry {
     class: "org.jenkinsci.plugins.durabletask.FileMonitoringTask$StartWatching",
@@ -63,13 +66,18 @@ from_java! {
 
 fn start_watching<'a>(file: &'a FileCall<'a>) -> BoxFuture<'a, Reply> {
     async move {
-        match watch(file) {
-            Ok(watch) => {
-                tokio::spawn(watch.run());
-                Reply::null()
-            }
-            Err(throwable) => Reply::throw(throwable),
+        let watch = match watch(file) {
+            Ok(watch) => watch,
+            Err(throwable) => return Reply::throw(throwable),
+        };
+        // It may name a directory of its own.
+        let directory = watch.directory.clone();
+        let check = move |_: &Cancel| check_here(&directory, true).map_err(Throwable::from);
+        if let Err(throwable) = file.blocking(check).await {
+            return Reply::throw(throwable);
         }
+        tokio::spawn(watch.run());
+        Reply::null()
     }
     .boxed()
 }
@@ -108,6 +116,8 @@ fn watch(file: &FileCall<'_>) -> Result<Watch, Throwable> {
         heartbeat: is_shell.then(Heartbeat::default),
         last_sent: None,
         position: None,
+        threads: file.connection.context.file_threads.clone(),
+        memory: Arc::clone(&file.connection.context.memory),
     })
 }
 
@@ -123,6 +133,8 @@ struct Watch {
     last_sent: Option<Instant>,
     /// How far the log was read; before the first look, where the last watch got to.
     position: Option<u64>,
+    threads: FileThreads,
+    memory: Arc<Memory>,
 }
 
 /// The wrapper script touches the log as long as it lives (`ShellController.exitStatus`).
@@ -166,13 +178,21 @@ impl Watch {
     async fn look(&mut self) -> Result<bool, WatchError> {
         // Before the output is read: what the process wrote before it ended is then there.
         let status = self.status().await?;
+        if let Some(status) = status {
+            let (memory, directory) = (Arc::clone(&self.memory), self.directory.clone());
+            self.blocking(move || {
+                memory.task_ended(&directory, status);
+                Ok(())
+            })
+            .await?;
+        }
         let due = self.last_sent.is_none_or(|last| last.elapsed() >= GATHERING);
         if status.is_some() || due {
             while self.send_part(status.is_some()).await? {}
         }
         let Some(status) = status else {
             let directory = self.directory.clone();
-            if !blocking(move || Ok(directory.is_dir())).await? {
+            if !self.blocking(move || Ok(directory.is_dir())).await? {
                 tracing::warn!(directory = %self.directory.display(), "the control directory of a step is gone");
                 return Ok(true);
             }
@@ -183,8 +203,17 @@ impl Watch {
         let arguments = vec![jdk::integer(status), output.map_or(Datum::Null, Datum::Bytes)];
         self.execution.invoke("exited", &["int", "[B"], arguments, &self.scope).await?;
         let directory = self.directory.clone();
-        blocking(move || removal::delete_recursive(&directory, &Cancel::new())).await?;
+        self.blocking(move || removal::delete_recursive(&directory, &Cancel::new())).await?;
         Ok(true)
+    }
+
+    /// Runs a file operation where it may block.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce() -> Result<T, FileError> + Send + 'static,
+    ) -> Result<T, WatchError> {
+        let ended = self.threads.run(operation).await;
+        ended.unwrap_or_else(|gone| Err(FileError::io(gone.to_string()))).map_err(Into::into)
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -196,11 +225,12 @@ impl Watch {
     async fn send_part(&mut self, all: bool) -> Result<bool, WatchError> {
         let (log, location, from) =
             (self.file("jenkins-log.txt"), self.file("last-location.txt"), self.position);
-        let (from, mut bytes) = blocking(move || {
-            let from = from.map_or_else(|| last_location(&location), Ok)?;
-            Ok((from, read_part(&log, from)?))
-        })
-        .await?;
+        let (from, mut bytes) = self
+            .blocking(move || {
+                let from = from.map_or_else(|| last_location(&location), Ok)?;
+                Ok((from, read_part(&log, from)?))
+            })
+            .await?;
         if self.charset.is_some() && !all {
             cut_at_line_end(&mut bytes);
         }
@@ -218,7 +248,7 @@ impl Watch {
         if held == 0 || self.charset.is_none() {
             let location = self.file("last-location.txt");
             let sent = reached.saturating_sub(held).to_string();
-            blocking(move || {
+            self.blocking(move || {
                 std::fs::write(&location, sent).map_err(|error| FileError::at(error, &location))
             })
             .await?;
@@ -228,7 +258,7 @@ impl Watch {
 
     async fn output(&self) -> Result<Option<Vec<u8>>, WatchError> {
         let (file, charset) = (self.file("output.txt"), self.charset);
-        blocking(move || match std::fs::read(&file) {
+        self.blocking(move || match std::fs::read(&file) {
             Ok(bytes) => Ok(Some(transcode(bytes, charset))),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(FileError::at(error, &file)),
@@ -238,7 +268,7 @@ impl Watch {
 
     async fn status(&mut self) -> Result<Option<i32>, WatchError> {
         let result = self.file("jenkins-result.txt");
-        let status = blocking(move || exit_status(&result)).await?;
+        let status = self.blocking(move || exit_status(&result)).await?;
         match (status, self.heartbeat.take()) {
             (None, Some(mut heartbeat)) => {
                 let status = self.check_heartbeat(&mut heartbeat).await?;
@@ -266,7 +296,8 @@ impl Watch {
         }
         heartbeat.checked = Some(Instant::now());
         let (log, pid) = (self.file("jenkins-log.txt"), self.file("pid"));
-        let (modified, has_pid) = blocking(move || Ok((last_modified(&log), pid.exists()))).await?;
+        let (modified, has_pid) =
+            self.blocking(move || Ok((last_modified(&log), pid.exists()))).await?;
         let before = std::mem::replace(&mut heartbeat.modified, modified);
         let directory = self.directory.display().to_string();
         if modified == 0 {
@@ -289,21 +320,13 @@ impl Watch {
     async fn give_up(&mut self, line: &str, status: i32) -> Result<Option<i32>, WatchError> {
         self.listener.write(line.as_bytes()).await?;
         let result = self.file("jenkins-result.txt");
-        blocking(move || {
+        self.blocking(move || {
             std::fs::write(&result, status.to_string())
                 .map_err(|error| FileError::at(error, &result))
         })
         .await?;
         Ok(Some(status))
     }
-}
-
-/// Runs a file operation where it may block.
-async fn blocking<T: Send + 'static>(
-    operation: impl FnOnce() -> Result<T, FileError> + Send + 'static,
-) -> Result<T, WatchError> {
-    let ended = tokio::task::spawn_blocking(operation).await;
-    ended.unwrap_or_else(|_| Err(FileError::io("the agent is shutting down"))).map_err(Into::into)
 }
 
 /// Where the last watch got to.

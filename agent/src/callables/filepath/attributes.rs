@@ -8,7 +8,7 @@ use java_object_stream::{Datum, Object, jdk};
 use jenkins_remoting::channel::{Reply, Throwable};
 
 use super::super::answer::text;
-use super::super::{Entry, FileCall, Job, Run, blocking};
+use super::super::{Entry, FileCall, Job, Run};
 use crate::files::{Cancel, attributes, links};
 
 pub(in super::super) const ENTRIES: &[Entry] = &[
@@ -51,7 +51,7 @@ fn exists<'a>(file: &'a FileCall<'a>) -> BoxFuture<'a, Reply> {
         }
         let path = file.path.clone();
         let look = move |_: &Cancel| Ok(jdk::boolean(attributes::exists(&path)));
-        blocking(file.call, Box::new(look)).await.into()
+        file.blocking(look).await.into()
     }
     .boxed()
 }

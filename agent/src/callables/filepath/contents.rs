@@ -112,15 +112,14 @@ fn write(file: &FileCall<'_>) -> Result<Job, Throwable> {
 fn write_pipe<'a>(file: &'a FileCall<'a>) -> BoxFuture<'a, Reply> {
     let path = file.path.clone();
     async move {
-        let opened = tokio::task::spawn_blocking(move || transfer::create_for_writing(&path)).await;
-        match opened {
-            Ok(Ok(opened)) => {
+        let open = move |_: &Cancel| transfer::create_for_writing(&path).map_err(Throwable::from);
+        match file.blocking(open).await {
+            Ok(opened) => {
                 let (oid, reader) = file.call.channel().export_sink();
                 tokio::spawn(receive(reader, opened));
                 Reply::value(output_datum(oid))
             }
-            Ok(Err(error)) => Reply::throw(error.into()),
-            Err(_) => Reply::throw(Throwable::io("the agent is shutting down")),
+            Err(throwable) => Reply::throw(throwable),
         }
     }
     .boxed()

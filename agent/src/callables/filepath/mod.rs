@@ -7,6 +7,7 @@ pub(super) mod directories;
 pub(super) mod workspace;
 
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -14,13 +15,24 @@ use java_object_stream::{AccessError, Node};
 use jenkins_remoting::channel::{Call, RemoteOutput, Reply, Throwable};
 use jenkins_remoting::{output_of, pipe_of};
 
-use super::{Connection, Entry, FileCall, Run, blocking, find};
-use crate::files::Compression;
+use super::{Connection, Entry, FileCall, Run, blocking_with, find};
+use crate::confine::check_here;
 use crate::files::links::LinkCheck;
+use crate::files::{Cancel, Compression};
 
 pub(super) const ENTRIES: &[Entry] = &[
     Entry { class: "hudson.FilePath$FileCallableWrapper", run: Run::Async(wrapper) },
     Entry { class: "hudson.FilePath$CallableWith", run: Run::Async(callable_with) },
+];
+
+/// They remove, move, make or look at the link.
+const ABOUT_LINKS: [&str; 6] = [
+    "hudson.FilePath$DeleteRecursive",
+    "hudson.FilePath$DeleteSuffixesRecursive",
+    "hudson.FilePath$HasSymlink",
+    "hudson.FilePath$ReadLink",
+    "hudson.FilePath$RenameTo",
+    "hudson.FilePath$SymlinkTo",
 ];
 
 fn wrapper<'a>(
@@ -52,7 +64,8 @@ fn unwrap<'a>(
             .and_then(|callable| Ok((callable, remote_path(wrapper.field(path)?)?)));
         match opened {
             Ok((callable, path)) => {
-                let file = FileCall { connection, call, path, callable };
+                let others = Mutex::default();
+                let file = FileCall { connection, call, path, callable, others };
                 // Answers are made of classes of the plugin that sent the callable, which the
                 // wrapper's own loader, that of the core, need not know.
                 run(&file).await.with_loader(call.loader_of(callable))
@@ -65,9 +78,15 @@ fn unwrap<'a>(
 
 async fn run(file: &FileCall<'_>) -> Reply {
     let class = file.callable.class_name().unwrap_or_default();
-    let (class, reply) = match find(&class).map(|entry| (entry.class, entry.run)) {
+    let entry = find(&class).map(|entry| (entry.class, entry.run));
+    if let Some((class, _)) = entry
+        && let Err(throwable) = file.permitted(class).await
+    {
+        return Reply::throw(throwable);
+    }
+    let (class, reply) = match entry {
         Some((class, Run::File(prepare))) => match prepare(file) {
-            Ok(job) => (class, blocking(file.call, job).await.into()),
+            Ok(job) => (class, file.blocking(job).await.into()),
             Err(throwable) => (class, Reply::throw(throwable)),
         },
         Some((class, Run::FileAsync(run))) => (class, run(file).await),
@@ -90,8 +109,57 @@ pub(super) fn remote_path(node: Node<'_>) -> Result<PathBuf, AccessError> {
 }
 
 impl FileCall<'_> {
+    /// Another path that the request names, which [`Self::blocking`] checks as well.
     pub(super) fn path_field(&self, field: &'static str) -> Result<PathBuf, Throwable> {
-        Ok(remote_path(self.callable.field(field)?)?)
+        let path = remote_path(self.callable.field(field)?)?;
+        self.others.lock().unwrap_or_else(PoisonError::into_inner).push(path.clone());
+        Ok(path)
+    }
+
+    /// Runs a job on a thread for file operations, with the limits of those.
+    pub(super) async fn blocking<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Cancel) -> Result<T, Throwable> + Send + 'static,
+    ) -> Result<T, Throwable> {
+        let others =
+            std::mem::take(&mut *self.others.lock().unwrap_or_else(PoisonError::into_inner));
+        let follow = !self.is_about_links();
+        let threads = &self.connection.context.file_threads;
+        blocking_with(threads, self.call, move |cancel| {
+            for path in &others {
+                check_here(path, follow)?;
+            }
+            job(cancel)
+        })
+        .await
+    }
+
+    /// Whether the agent's limits allow the path of the request. A stream that the request brings is
+    /// ended with the reason, since who reads it need not see the answer.
+    async fn permitted(&self, class: &str) -> Result<(), Throwable> {
+        let Some(confinement) = &self.connection.context.confinement else { return Ok(()) };
+        let (path, follow) = (self.path.clone(), !self.is_about_links());
+        let checked = confinement.threads().run(move || check_here(&path, follow)).await;
+        let error = match checked {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => error,
+            Err(gone) => return Err(Throwable::io(gone.to_string())),
+        };
+        tracing::warn!(class, "refused: {error}");
+        let throwable = Throwable::from(error);
+        let streams = [self.pipe_field("p"), self.pipe_field("pipe"), self.output_field("out")];
+        for out in streams.into_iter().flatten() {
+            let mut reason = Some(throwable.clone());
+            let closed = move || out.into_blocking().close(reason.take());
+            let _ = confinement.threads().run(closed).await;
+        }
+        Err(throwable)
+    }
+
+    /// Whether the request is about a link itself, where there is one, and not about what it leads to.
+    fn is_about_links(&self) -> bool {
+        let class = self.callable.class_name().unwrap_or_default();
+        ABOUT_LINKS.contains(&class.as_ref())
     }
 
     pub(super) fn output_field(&self, field: &'static str) -> Result<RemoteOutput, Throwable> {

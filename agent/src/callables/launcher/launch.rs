@@ -1,6 +1,6 @@
 //! `RemoteLaunchCallable`: starts a process and answers with a proxy of it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures_util::FutureExt;
@@ -17,6 +17,8 @@ use super::super::listener::{Listener, Listeners};
 use super::super::{Connection, unknown};
 use super::failed;
 use super::process::{Input, Output, Process, REMOTE_PROCESS};
+use crate::drain::build_of;
+use crate::memory::{NewStep, task_log};
 
 from_java! {
     /// The fields of `hudson.Launcher$RemoteLaunchCallable`.
@@ -57,6 +59,13 @@ async fn start(
     let launch: Launch<'_> = callable.read()?;
     refuse_filters(launch.filter)?;
     let context = &connection.context;
+    let overrides = launch.environment.as_deref().unwrap_or_default();
+    let build = build_of(overrides);
+    if let Err(draining) = context.drain.launch(overrides) {
+        tracing::info!(build, "refused: the agent is draining");
+        unknown::give_back(call, callable);
+        return Err(Throwable::io(draining.to_string()));
+    }
     let environment = build_environment(&context.environment, launch.environment.as_deref())
         .map_err(|error| failed(&error))?;
 
@@ -68,7 +77,7 @@ async fn start(
     print_command_line(&launch, &mut listeners).await?;
 
     let cookie = uuid::Uuid::new_v4().to_string();
-    let command =
+    let (command, task) =
         command(connection, &launch, environment, &cookie).map_err(|error| failed(&error))?;
     let stdout = stdout(call, &launch, &mut listeners, &scope)?;
     let stderr = if launch.stderr.is_null() {
@@ -85,7 +94,14 @@ async fn start(
 
     let child: Child = command.start().await.map_err(|error| failed(&error))?;
     call.scope().include(&scope);
-    let process = Process::run(child, cookie, stdin, stdout, stderr, scope);
+    let label = build.unwrap_or_else(|| "a process".to_owned());
+    let step = NewStep { label, cookie: cookie.clone(), log: task };
+    // A durable task outlives the process that starts it, and has a log of its own.
+    let of_stream = step.log.is_none();
+    let memory = Arc::clone(&context.memory);
+    let step = memory.begin(step);
+    let memory = of_stream.then_some((memory, step));
+    let process = Process::run(child, cookie, stdin, stdout, stderr, scope, memory);
     Ok(call.channel().export_object(Arc::new(process), &REMOTE_PROCESS))
 }
 
@@ -155,13 +171,14 @@ fn command(
     launch: &Launch<'_>,
     mut environment: Environment,
     cookie: &str,
-) -> Result<Command, ProcessError> {
-    let arguments = launch
+) -> Result<(Command, Option<PathBuf>), ProcessError> {
+    let mut arguments = launch
         .command
         .iter()
         .map(|argument| environment.expand(argument))
         .collect::<Result<Vec<_>, _>>()?;
     environment.insert(COOKIE, cookie);
+    let task = task_log(&mut arguments);
     let piped = |wanted| if wanted { InputSource::Piped } else { InputSource::Null };
     let apart = !launch.stderr.is_null() || launch.reverse_stderr;
     let mut command = Command::new(arguments, connection.context.search_path.clone())
@@ -172,7 +189,7 @@ fn command(
     if let Some(directory) = &launch.directory {
         command = command.directory(Path::new(directory));
     }
-    Ok(command)
+    Ok((command, task))
 }
 
 fn stdout(

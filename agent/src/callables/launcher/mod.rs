@@ -29,14 +29,20 @@ fn shell(_: &Connection, _: Node<'_>) -> Result<Datum, Throwable> {
 }
 
 /// Ends all processes whose environment has the given variables: what a build left behind.
-fn kill<'a>(_: &'a Connection, call: &'a Call, callable: Node<'a>) -> BoxFuture<'a, Reply> {
+fn kill<'a>(
+    connection: &'a Connection,
+    call: &'a Call,
+    callable: Node<'a>,
+) -> BoxFuture<'a, Reply> {
     async move {
         let variables: BTreeMap<String, String> = match callable.read_field("modelEnvVars") {
             Ok(variables) => variables,
             Err(error) => return Reply::throw(error.into()),
         };
         // An agent that is itself part of a build has that build's variables, and so has its JVM.
-        match kill_all(&variables, call.channel().child_pid()).await {
+        let killed = kill_all(&variables, call.channel().child_pid()).await;
+        connection.context.drain.swept(variables.iter().map(|(name, value)| (&**name, &**value)));
+        match killed {
             Ok(()) => Reply::null(),
             Err(error) => Reply::throw(failed(&error)),
         }

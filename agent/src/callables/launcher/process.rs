@@ -20,6 +20,7 @@ use tokio::io::{AsyncWriteExt, DuplexStream};
 use tokio::sync::watch;
 
 use super::super::listener::Listener;
+use crate::memory::{Memory, StepId};
 
 /// The interfaces of the proxy that a launch answers with.
 pub(super) static REMOTE_PROCESS: [&str; 2] =
@@ -86,6 +87,7 @@ impl Process {
         stdout: Output,
         stderr: Option<Output>,
         scope: IoScope,
+        memory: Option<(Arc<Memory>, StepId)>,
     ) -> Self {
         let exit = child.exit_watch();
         let mut reversed = Reversed::default();
@@ -112,9 +114,14 @@ impl Process {
         }
         let (done, finished) = watch::channel(false);
         tokio::spawn(async move {
-            exit.wait().await;
+            let status = exit.wait().await;
+            let mut lines = match memory {
+                Some((memory, step)) => memory.stream_ended(step, status),
+                None => Vec::new(),
+            };
             for pump in pumps {
-                finish(pump).await;
+                // The first stream is that of the build's log.
+                finish(pump, std::mem::take(&mut lines)).await;
             }
             done.send_replace(true);
         });
@@ -225,8 +232,12 @@ impl OutputSink for Output {
 }
 
 /// Waits until all output of a stream has been passed on, and ends it at the controller.
-async fn finish(mut pump: OutputPump<Output>) {
-    let Some(outcome) = pump.finish().await else { return };
+/// First it gets these lines.
+async fn finish(mut pump: OutputPump<Output>, lines: Vec<String>) {
+    let Some(mut outcome) = pump.finish().await else { return };
+    for line in lines {
+        let _ = outcome.sink.write(format!("{line}\n").as_bytes()).await;
+    }
     match outcome.end {
         PumpEnd::SinkFailed(error) => {
             tracing::debug!(%error, "the controller takes no more output of a process");

@@ -15,6 +15,7 @@ use jenkins_remoting::transport::{DownloadError, DownloadOptions, download, with
 
 use super::super::input::{BlockingInput, Waiter};
 use super::super::{FileCall, Job};
+use crate::confine::check_here;
 use crate::files::tar_in::extract_tar;
 use crate::files::zip_in::extract_zip_stream;
 use crate::files::{Cancel, Compression, FileError, JavaClass, LinkPolicy};
@@ -128,6 +129,7 @@ fn open_file(url: &str, rest: &str) -> Result<Box<dyn Read>, FileError> {
         }
     };
     let path = percent_decode(path);
+    check_here(&path, true)?;
     match File::open(&path) {
         Ok(file) => Ok(Box::new(file)),
         Err(error) => {

@@ -1,11 +1,13 @@
 //! Variables of the environment, and which source wins.
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use jenkins_remoting::transport::{Endpoint, NoProxy, Proxy};
 
 use super::*;
+use crate::memory::Margin;
 
 #[test]
 fn the_entry_points_variables() {
@@ -164,4 +166,21 @@ fn secrets_from_files_named_by_variables() {
         let configuration = run_with(&words("-url http://c -name n -webSocket"), &[variable]);
         assert_eq!(configuration.secret.expose(), SECRET);
     }
+}
+
+#[test]
+fn limits_from_variables() {
+    let base = words(BASE);
+    let of = |variables: &[(&str, &str)]| run_with(&base, variables);
+    let work = ("JENKINS_AGENT_WORKDIR", "/w");
+    let confined =
+        of(&[work, ("PILOTFISH_CONFINE", "true"), ("PILOTFISH_CONFINE_ALLOW", "/a:/b c:")]);
+    assert_eq!(confined.confine.unwrap().allowed, [Path::new("/a"), Path::new("/b c")]);
+    assert_eq!(of(&[("PILOTFISH_CONFINE", "false")]).confine, None);
+    assert_eq!(of(&[("PILOTFISH_MEMORY_MARGIN", "64m")]).memory_margin, Margin::Bytes(64 << 20));
+    // Whoever wants a limit and misspells it must not run without.
+    assert_eq!(
+        mistakes_with(&base, &[work, ("PILOTFISH_CONFINE", "1")]),
+        ["PILOTFISH_CONFINE: expected true or false"]
+    );
 }

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::pattern::{Pattern, split};
 use super::{DEFAULT_EXCLUDES, split_masks};
+use crate::confine::check_found;
 use crate::files::attributes::absolutize;
 use crate::files::{Cancel, FileError, JavaClass, Result};
 
@@ -232,6 +233,9 @@ impl Walk<'_> {
         }
         let Some(path) = self.resolve(prefix) else { return Ok(()) };
         let full = self.full(&path);
+        if check_found(&full).is_err() {
+            return Ok(());
+        }
         let Ok(metadata) = fs::metadata(&full) else { return Ok(()) };
         let parts = split(&path);
         if !self.set.follow_symlinks {
@@ -277,7 +281,9 @@ impl Walk<'_> {
         let mut path: Vec<u8> = Vec::new();
         for part in prefix {
             let folded = part.to_lowercase();
-            let names: Vec<OsString> = fs::read_dir(self.full(&path))
+            let full = self.full(&path);
+            check_found(&full).ok()?;
+            let names: Vec<OsString> = fs::read_dir(full)
                 .ok()?
                 .filter_map(|entry| entry.ok().map(|e| e.file_name()))
                 .collect();
@@ -336,6 +342,9 @@ impl Walk<'_> {
             return Ok(None);
         }
         let full = self.full(path);
+        if link && check_found(&full).is_err() {
+            return Ok(None);
+        }
         let directory = entry.kind == Kind::Directory
             || (link && fs::metadata(&full).is_ok_and(|m| m.is_dir()));
         let parts = split(path);

@@ -201,6 +201,15 @@ async fn a_transport_that_fails_on_either_side_ends_the_channel() {
     let lost = TransportError::ConnectionLost { detail };
     peer.to_channel.as_ref().unwrap().send(Err(lost.clone())).unwrap();
     assert_eq!(soon(channel.ended()).await, End::Lost(lost.to_string()));
+
+    for silent in
+        [TransportError::PeerSilent { seconds: 145 }, TransportError::WriteTimeout { seconds: 60 }]
+    {
+        let (channel, peer) = quiet();
+        peer.to_channel.as_ref().unwrap().send(Err(silent.clone())).unwrap();
+        assert_eq!(soon(channel.ended()).await, End::HalfOpen(silent.to_string()));
+        assert!(silent.to_string().contains("the connection is half open (a load balancer or node"));
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,19 +5,17 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
-use http_body_util::Empty;
+use http::{HeaderMap, HeaderName, StatusCode, header};
 
+use super::super::clock;
 use super::error::DiscoveryError;
 use super::identity::InstanceIdentity;
 use super::options::{AgentEndpoint, Jnlp4Options};
 use crate::transport::connector::{self, Dialing};
-use crate::transport::error::NetworkError;
+use crate::transport::get::{self, GetError};
 use crate::transport::html;
-use crate::transport::http_client::{self, Exchange};
+use crate::transport::http_client::Exchange;
 use crate::transport::options::Timeouts;
-use crate::transport::probe::http_error;
 use crate::transport::secret::Secret;
 use crate::transport::upgrade::header_text;
 use crate::transport::url::{Endpoint, RootUrl, Target};
@@ -90,6 +88,7 @@ async fn get(
         let credentials =
             options.credentials.as_ref().filter(|_| target.endpoint == first.endpoint);
         let answer = get_once(options, timeouts, &target, credentials).await?;
+        clock::compare(answer.response.headers());
         let status = answer.response.status().as_u16();
         let location = answer.response.headers().get(header::LOCATION);
         let next = location.filter(|_| matches!(status, 301 | 302 | 303 | 307 | 308)).and_then(
@@ -110,44 +109,24 @@ async fn get_once(
     target: &Target,
     credentials: Option<&Secret>,
 ) -> Result<Exchange, DiscoveryError> {
-    let network = |error| DiscoveryError::Network { url: target.to_string(), error };
     let dialing = Dialing { timeouts: &timeouts, ..options.into() };
-    let (io, proxy) =
-        connector::open_for_requests(dialing, &target.endpoint).await.map_err(network)?;
-    let host = target.endpoint.host_header();
-    let uri = match proxy {
-        // A proxy is asked for the whole URL (RFC 9112, 3.2.2).
-        Some(_) => format!("http://{host}{}", target.path_and_query),
-        None => target.path_and_query.clone(),
-    };
-    let mut request = Request::get(uri)
-        .header(header::HOST, host)
-        .header(header::USER_AGENT, &options.user_agent)
-        .header(header::ACCEPT, HeaderValue::from_static("*/*"))
-        .header(header::CONNECTION, HeaderValue::from_static("close"))
-        .header(HeaderName::from_static("node-name"), header_text(&options.node_name));
-    if let Some(credentials) = credentials {
-        let value = Secret::new(format!("Basic {}", STANDARD.encode(credentials.expose())));
-        request = request.header(header::AUTHORIZATION, value.expose());
-    }
-    if let Some(value) = proxy.map(connector::authorization).transpose().map_err(network)?.flatten()
-    {
-        request = request.header(header::PROXY_AUTHORIZATION, value);
-    }
-    let request = request.body(Empty::<Bytes>::new()).map_err(|error| {
-        DiscoveryError::InvalidOption(format!("-name or -credentials cannot be sent: {error}"))
-    })?;
-    let timeout = timeouts.response;
-    let answer = http_client::exchange(io, request, timeout).await.map_err(|failure| {
-        network(http_error(failure, target.endpoint.authority(), timeout.as_secs()))
-    })?;
-    if let (Some(proxy), StatusCode::PROXY_AUTHENTICATION_REQUIRED) =
-        (proxy, answer.response.status())
-    {
-        let given = proxy.authorization().is_some();
-        return Err(network(NetworkError::ProxyAuthentication { proxy: proxy.to_string(), given }));
-    }
-    Ok(answer)
+    let answer = get::get(dialing, target, |mut request| {
+        let node_name = HeaderName::from_static("node-name");
+        request = request.header(node_name, header_text(&options.node_name));
+        match credentials {
+            Some(credentials) => {
+                let value = Secret::new(format!("Basic {}", STANDARD.encode(credentials.expose())));
+                request.header(header::AUTHORIZATION, value.expose())
+            }
+            None => request,
+        }
+    });
+    answer.await.map_err(|error| match error {
+        GetError::Network(error) => DiscoveryError::Network { url: target.to_string(), error },
+        GetError::Request(error) => DiscoveryError::InvalidOption(format!(
+            "-name or -credentials cannot be sent: {error}"
+        )),
+    })
 }
 
 fn read_headers(
