@@ -87,6 +87,18 @@ impl AgentCommand {
     }
 }
 
+impl AgentCommand {
+    /// SIGKILL for what agents of this run started and a failed campaign leaves running.
+    pub fn end_others(&self) -> Result<(), Error> {
+        for process in self.others_than(0)? {
+            let pid = process.split(' ').next().unwrap_or_default();
+            let killed = std::process::Command::new("kill").args(["-9", pid]).status();
+            killed.map_err(Error::system("cannot run kill"))?;
+        }
+        Ok(())
+    }
+}
+
 impl Agent {
     /// Its process id.
     pub fn pid(&self) -> u32 {
@@ -178,8 +190,10 @@ mod tests {
         agent.kill().await.unwrap();
         let left = command.others_than(agent.pid()).unwrap();
         assert!(left.len() == 1 && left[0].starts_with(&child), "{left:?}");
-        let killed = std::process::Command::new("kill").args(["-9", &child]).status();
-        assert!(killed.unwrap().success());
+        command.end_others().unwrap();
+        while !command.others_than(agent.pid()).unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
     }
 
     #[test]

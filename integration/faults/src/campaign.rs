@@ -19,6 +19,9 @@ const START: Duration = Duration::from_secs(60);
 const LAST_BUILDS: Duration = Duration::from_secs(180);
 /// For a connection that may be cut after so many bytes: how long they may take to come.
 const UNTIL_CUT: Duration = Duration::from_secs(3);
+/// How long the controller has the connection of an agent that comes back, or that was killed: longer than the
+/// agent may take, so that only its cookie lets it in.
+const OVERTAKEN: Duration = Duration::from_secs(120);
 /// How long processes of builds may take to end.
 const LAST_PROCESSES: Duration = Duration::from_secs(30);
 /// Until the agent has given back what its last connection and builds needed: idle threads of its pool end after
@@ -68,6 +71,8 @@ pub async fn run(settings: Settings) -> Result<Figures, (u64, Error)> {
     let result = campaign.run().await;
     if let Err((number, error)) = &result {
         let _ = campaign.note(&format!("FAILED at fault {number}: {error}"));
+        let _ = campaign.agent.kill().await;
+        let _ = campaign.settings.agent.end_others();
     }
     result.map(|()| campaign.figures)
 }
@@ -193,8 +198,8 @@ impl Campaign {
                 self.flow(Side::Both, Flow::Pass);
             }
             Fault::HalfOpen { side } => self.half_open(side).await?,
-            Fault::Overtaken { hold } => {
-                self.cut(Order::ResetAgent(hold));
+            Fault::Overtaken => {
+                self.cut(Order::ResetAgent(OVERTAKEN));
             }
             Fault::Refuse { time } => {
                 self.http.refuse().await;
@@ -220,7 +225,7 @@ impl Campaign {
             }
             Fault::KillAgent { held, away } => {
                 if held {
-                    self.cut(Order::HoldForController(Duration::from_secs(3)));
+                    self.cut(Order::HoldForController(OVERTAKEN));
                 }
                 self.agent.kill().await?;
                 self.listen_for(away).await?;

@@ -62,7 +62,7 @@ struct Arguments {
     #[arg(long, default_value_t = 2)]
     ping: u32,
     /// How many seconds the agent may take to answer again after a fault
-    #[arg(long, default_value_t = 45)]
+    #[arg(long, default_value_t = 20)]
     bound: u64,
     /// Where the logs go; the directory is made anew
     #[arg(long)]
@@ -91,7 +91,7 @@ async fn main() -> ExitCode {
         Ok(figures) => {
             println!("\n{figures}");
             println!(
-                "{} faults of seed {} in {:.1} min: every line once and in order, every exit status right.",
+                "{} faults of seed {} in {:.1} min: every line there and in order, every exit status right.",
                 figures.faults(),
                 arguments.seed,
                 begin.elapsed().as_secs_f64() / 60.0

@@ -66,10 +66,7 @@ pub enum Fault {
         side: Side,
     },
     /// The agent sees a reset, the controller still has the old connection when the new one comes.
-    Overtaken {
-        /// How long the controller is left in that belief, if the new connection does not end it.
-        hold: Duration,
-    },
+    Overtaken,
     /// Cut, and nothing listens for a while.
     Refuse {
         /// For how long.
@@ -164,7 +161,7 @@ impl Plan {
             }
             63..71 if !self.blackhole_free || side == Side::Both => Fault::HalfOpen { side },
             63..71 => Fault::HalfOpen { side: Side::Both },
-            71..79 => Fault::Overtaken { hold: millis(random, 500, 3000) },
+            71..79 => Fault::Overtaken,
             79..86 => Fault::Refuse { time: millis(random, 100, 3000) },
             86..91 => Fault::Storm { times: random.between(2, 4), pause: millis(random, 10, 400) },
             91..97 if kills => {
@@ -189,7 +186,7 @@ impl Fault {
             Self::Delay { .. } => "delay",
             Self::Throttle { .. } => "throttle",
             Self::HalfOpen { .. } => "half open",
-            Self::Overtaken { .. } => "new before old ends",
+            Self::Overtaken => "new before old ends",
             Self::Refuse { .. } => "refused",
             Self::Storm { .. } => "cuts in a row",
             Self::KillAgent { held: false, .. } => "agent killed",
@@ -203,7 +200,7 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.kind())?;
         match self {
-            Self::Cut | Self::Reset => Ok(()),
+            Self::Cut | Self::Reset | Self::Overtaken => Ok(()),
             Self::CutAfter { side, bytes } => write!(f, ", {side} {bytes} bytes"),
             Self::Stall { side, time } | Self::StallAndDie { side, time } => {
                 write!(f, ", {side} {} ms", time.as_millis())
@@ -215,8 +212,7 @@ impl fmt::Display for Fault {
                 write!(f, ", {bytes_per_second} bytes/s for {} ms", time.as_millis())
             }
             Self::HalfOpen { side } => write!(f, ", {side}"),
-            Self::Overtaken { hold: time }
-            | Self::Refuse { time }
+            Self::Refuse { time }
             | Self::KillController { away: time }
             | Self::KillAgent { away: time, .. } => write!(f, ", {} ms", time.as_millis()),
             Self::Storm { times, pause } => write!(f, ", {times} every {} ms", pause.as_millis()),
@@ -259,5 +255,18 @@ mod tests {
         assert!(steps[600..].iter().filter(kill).count() == 0);
         assert!(steps[..600].iter().filter(kill).count() > 20);
         assert!(steps.iter().filter(|step| step.early).count() > 150);
+    }
+
+    /// The seeds stand in `cargo xtask test faults`.
+    #[test]
+    fn the_short_run_of_ci_has_every_kind() {
+        let kinds = |seed, total, tcp| {
+            let plan = Plan::new(seed, total, tcp);
+            let steps = (1..=total).map(|number| plan.step(number).fault.kind());
+            steps.collect::<BTreeSet<_>>()
+        };
+        assert_eq!(kinds(3567, 20, false).len(), 14);
+        let tcp = kinds(681, 6, true);
+        assert!(tcp.contains("agent killed") && tcp.contains("half open"), "{tcp:?}");
     }
 }

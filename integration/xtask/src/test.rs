@@ -21,7 +21,7 @@ const PARTS: [Part; 11] = [
     Part { name: "replay", budget: 300, run: replay },
     Part { name: "peer", budget: 300, run: conformance },
     Part { name: "jnlp4", budget: 120, run: jnlp4 },
-    Part { name: "faults", budget: 180, run: faults::short },
+    Part { name: "faults", budget: 240, run: faults::short },
     Part { name: "reader", budget: 120, run: reader::run_it },
     Part { name: "shim", budget: 180, run: shim::run_it },
     Part { name: "fuzz", budget: 540, run: fuzz::short },

@@ -42,7 +42,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// A port that is free now, that no client is given, and that is none of these.
 pub fn free_port_beside(others: &[u16]) -> io::Result<u16> {
-    let start = u16::try_from(std::process::id() % 9_000).unwrap_or(0);
+    // Runs that start at the same time look in different places.
+    let start = u16::try_from(std::process::id().wrapping_mul(61) % 9_000).unwrap_or(0);
     let mut last = io::Error::other("no port is free");
     for port in (PORTS.start + start..PORTS.end).chain(PORTS.start..PORTS.start + start) {
         match listen(SocketAddr::from((Ipv4Addr::LOCALHOST, port))) {

@@ -376,7 +376,9 @@ public final class Channel implements VirtualChannel, IChannel {
         windows.values().forEach(window -> window.kill(dead));
         executing.values().forEach(Execution::interrupt);
         for (Object object : exportedObjects.clear()) {
-            if (object instanceof ErrorPropagatingOutputStream stream) stream.error(dead);
+            // One that stands for a stream of the other side is exported until that connects it.
+            if (object instanceof ProxyOutputStream stream) stream.abandon();
+            else if (object instanceof ErrorPropagatingOutputStream stream) stream.error(dead);
         }
         transport.close();
     }

@@ -48,7 +48,7 @@ public final class ProxyOutputStream extends OutputStream implements ErrorPropag
 
     private Channel connected() throws IOException {
         synchronized (state) {
-            while (state.channel == null) {
+            while (state.channel == null && !state.ended) {
                 try {
                     state.wait();
                 } catch (InterruptedException e) {
@@ -101,6 +101,14 @@ public final class ProxyOutputStream extends OutputStream implements ErrorPropag
             end(cause);
         } catch (IOException e) {
             // The reader learns of the end with the channel's.
+        }
+    }
+
+    /** The channel ended before the other side connected: whoever waits to write learns it. */
+    void abandon() {
+        synchronized (state) {
+            if (state.channel == null) state.ended = true;
+            state.notifyAll();
         }
     }
 

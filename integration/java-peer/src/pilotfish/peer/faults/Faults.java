@@ -10,6 +10,7 @@ import java.io.StringWriter;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Queue;
@@ -28,6 +29,9 @@ import pilotfish.peer.net.PeerServer;
  * needs to go on after it was killed itself is in {@code --state}.
  */
 public final class Faults {
+    /** What a channel complains of when the connection breaks before its reader has seen the end: no breach either. */
+    private static final String UNSENT = " could not be sent: ";
+
     private final PeerServer server;
     private final String root;
     private final Path state;
@@ -101,7 +105,7 @@ public final class Faults {
         Channel channel = agent.channel();
         channel.closed().thenAccept(reason -> {
             // What still arrives of a connection that was given up is no breach.
-            List<String> complaints = List.copyOf(channel.complaints());
+            List<String> complaints = channel.complaints().stream().filter(complaint -> !complaint.contains(UNSENT)).toList();
             if (!complaints.isEmpty()) Events.tell("breach", "connection", connection, "complaints", complaints);
             Events.tell("offline", "connection", connection, "reason", reason);
         });
@@ -144,7 +148,10 @@ public final class Faults {
     }
 
     private synchronized void remember() throws IOException {
-        Files.writeString(state.resolve("last"), Integer.toString(number.get()));
+        Path fresh = state.resolve("last.new");
+        Files.writeString(fresh, Integer.toString(number.get()));
+        // As a whole: this process may be killed at any moment.
+        Files.move(fresh, state.resolve("last"), StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
     }
 
     private void obey() throws Exception {
