@@ -14,6 +14,7 @@ use time::OffsetDateTime;
 
 use super::cancel::Cancel;
 use super::junit::TestSuite;
+use super::limit::within;
 use super::progress::{Event, Progress};
 use super::runtime::Runtime;
 use super::{RunOptions, RunResult, StageResult, preflight};
@@ -117,22 +118,17 @@ pub(super) async fn execute(
 
 impl Executor<'_> {
     async fn whole(&self, cancel: Cancel) -> Result<Outcome, BridgeError> {
-        let (stop, inner) = cancel.child();
-        let work = self.sequence(&self.plan.stages, false, &inner, 0);
-        let mut outcome = match self.plan.timeout_seconds {
-            None => work.await?,
-            Some(seconds) => {
-                let mut work = std::pin::pin!(work);
-                tokio::select! {
-                    ended = &mut work => ended?,
-                    () = tokio::time::sleep(Duration::from_secs(seconds)) => {
-                        stop.cancel();
-                        let _ = work.await?;
-                        let text = format!("the time of the pipeline, {seconds} s, is over");
-                        self.progress.event(&Event::Note(&text));
-                        Outcome::Failure
-                    }
-                }
+        let seconds = self.plan.timeout_seconds;
+        let ended = within(seconds.map(Duration::from_secs), &cancel, async |inner: &Cancel| {
+            self.sequence(&self.plan.stages, false, inner, 0).await
+        });
+        let mut outcome = match ended.await? {
+            Some(outcome) => outcome,
+            None => {
+                let seconds = seconds.unwrap_or_default();
+                let text = format!("the time of the pipeline, {seconds} s, is over");
+                self.progress.event(&Event::Note(&text));
+                Outcome::Failure
             }
         };
         if cancel.is_cancelled() && outcome != Outcome::Failure {

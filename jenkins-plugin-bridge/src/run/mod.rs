@@ -7,6 +7,7 @@ mod artifacts;
 mod cancel;
 mod executor;
 mod junit;
+mod limit;
 mod log;
 mod preflight;
 mod progress;

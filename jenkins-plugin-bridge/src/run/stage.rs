@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use super::artifacts::{Found, collect};
 use super::cancel::Cancel;
 use super::executor::Executor;
+use super::limit::within;
 use super::log::{Log, SharedLog};
 use super::preflight::is_rehearsed;
 use super::progress::Event;
@@ -167,24 +168,19 @@ impl Executor<'_> {
             return Ok(((outcome, reason), Some(RetryOn::Failure)));
         }
         context.network.clone_from(&services.network);
-        let (stop_steps, inner) = cancel.child();
+        let context = &*context;
         let mut number = 0usize;
-        let work = self.steps(stage, steps, &mut number, context, &inner);
         let mut cause = None;
-        let (mut outcome, mut reason) = match stage.timeout_seconds {
-            None => work.await?,
-            Some(seconds) => {
-                let mut work = std::pin::pin!(work);
-                tokio::select! {
-                    ended = &mut work => ended?,
-                    () = tokio::time::sleep(Duration::from_secs(seconds)) => {
-                        stop_steps.cancel();
-                        // The step ends its processes before it returns.
-                        let _ = work.await?;
-                        cause = Some(RetryOn::Timeout);
-                        (Outcome::Failure, format!("its time of {seconds} s is over"))
-                    }
-                }
+        let seconds = stage.timeout_seconds;
+        let ended = within(seconds.map(Duration::from_secs), cancel, async |inner: &Cancel| {
+            self.steps(stage, steps, &mut number, context, inner).await
+        });
+        let (mut outcome, mut reason) = match ended.await? {
+            Some(ended) => ended,
+            None => {
+                cause = Some(RetryOn::Timeout);
+                let seconds = seconds.unwrap_or_default();
+                (Outcome::Failure, format!("its time of {seconds} s is over"))
             }
         };
         if outcome == Outcome::Failure {
@@ -198,16 +194,12 @@ impl Executor<'_> {
             };
             for steps in [by_outcome, &stage.post.always] {
                 // Post steps clean up, so they run although the run is stopped, within a time.
-                let (stop, own) = Cancel::new();
-                let mut work = std::pin::pin!(self.steps(stage, steps, &mut number, context, &own));
-                let (ended, why) = tokio::select! {
-                    ended = &mut work => ended?,
-                    () = tokio::time::sleep(POST_TIMEOUT) => {
-                        stop.cancel();
-                        let _ = work.await?;
-                        (Outcome::Failure, "the time of post steps is over".to_owned())
-                    }
-                };
+                let (_keep, own) = Cancel::new();
+                let ended = within(Some(POST_TIMEOUT), &own, async |inner: &Cancel| {
+                    self.steps(stage, steps, &mut number, context, inner).await
+                });
+                let over = || (Outcome::Failure, "the time of post steps is over".to_owned());
+                let (ended, why) = ended.await?.unwrap_or_else(over);
                 if ended != Outcome::Success && outcome == Outcome::Success {
                     outcome = Outcome::Failure;
                     reason = format!("after the steps, {why}");
