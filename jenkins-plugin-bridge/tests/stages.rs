@@ -120,7 +120,7 @@ fn unit_test_maven() {
     world.project(&[
         (
             "pom.xml",
-            "<project xmlns='http://maven.apache.org/POM/4.0.0'><modelVersion>4.0.0</modelVersion><groupId>a</groupId><artifactId>a</artifactId><version>1</version><properties><maven.compiler.release>17</maven.compiler.release><project.build.sourceEncoding>UTF-8</project.build.sourceEncoding></properties><dependencies><dependency><groupId>junit</groupId><artifactId>junit</artifactId><version>4.13.2</version><scope>test</scope></dependency></dependencies></project>",
+            "<project xmlns='http://maven.apache.org/POM/4.0.0'><modelVersion>4.0.0</modelVersion><groupId>a</groupId><artifactId>a</artifactId><version>1</version><properties><maven.compiler.release>17</maven.compiler.release><project.build.sourceEncoding>UTF-8</project.build.sourceEncoding></properties><dependencies><dependency><groupId>junit</groupId><artifactId>junit</artifactId><version>4.13.2</version><scope>test</scope></dependency></dependencies><build><plugins><plugin><artifactId>maven-compiler-plugin</artifactId><version>3.13.0</version></plugin><plugin><artifactId>maven-surefire-plugin</artifactId><version>3.2.5</version></plugin></plugins></build></project>",
         ),
         (
             "src/test/java/ATest.java",
@@ -157,12 +157,22 @@ fn unit_test_gradle() {
 
 #[test]
 fn unit_test_php() {
-    if missing("unit-test-php", &["php", "composer"]) || !download("unit-test-php") {
+    if missing("unit-test-php", &["php", "composer", "phpunit"]) {
         return;
     }
     let world = World::new();
+    // PHPUnit is the one of this machine: Composer installs a package that calls it, and asks no
+    // registry.
     world.project(&[
-        ("composer.json", "{\"require-dev\":{\"phpunit/phpunit\":\"^9.6 || ^10.5 || ^11.5\"}}"),
+        (
+            "composer.json",
+            r#"{"repositories": [{"packagist.org": false}, {"type": "path", "url": "phpunit"}], "require-dev": {"phpunit/phpunit": "*"}}"#,
+        ),
+        (
+            "phpunit/composer.json",
+            r#"{"name": "phpunit/phpunit", "version": "1.0.0", "bin": ["phpunit"]}"#,
+        ),
+        ("phpunit/phpunit", "#!/bin/sh\nexec phpunit \"$@\"\n"),
         ("phpunit.xml", "<phpunit><testsuites><testsuite name=\"all\"><directory>tests</directory></testsuite></testsuites></phpunit>"),
         (
             "tests/TwoTest.php",
