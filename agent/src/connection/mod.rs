@@ -21,7 +21,7 @@ use jenkins_remoting::relay::RelayOptions;
 use jenkins_remoting::transport::{AnySink, AnySource, Cookie, TlsSession};
 
 use crate::callables::{self, Connection, Context};
-use crate::cli::{Configuration, JvmMode, Reconnect};
+use crate::cli::{Configuration, JvmMode, Reconnect, TcpEntry, TcpOptions, Transport};
 use crate::exit::Exit;
 use crate::jvm::Tier;
 use control::{Control, Failed, Stop, status};
@@ -117,8 +117,7 @@ pub async fn serve(
         }
     };
     let mut cookies = internal.map(|internal| {
-        let controller = configuration.root_url().unwrap_or_else(|| "direct".to_owned());
-        CookieStore::new(internal, &controller, &configuration.node_name)
+        CookieStore::new(internal, &controller(configuration), &configuration.node_name)
     });
     // Of a process before this one, which the controller may not have missed yet.
     *way.cookie() = cookies.as_mut().and_then(CookieStore::load);
@@ -131,6 +130,16 @@ pub async fn serve(
         let _ = tokio::time::timeout(LAST_OF_JVM, channel.child_ended()).await;
     }
     exit
+}
+
+/// Which controller it is: by its URL, or by its address where the user gives that alone.
+fn controller(configuration: &Configuration) -> String {
+    match &configuration.transport {
+        Transport::Tcp(TcpOptions { entry: TcpEntry::Direct { address, .. }, .. }) => {
+            format!("{}:{}", address.host, address.port)
+        }
+        _ => configuration.root_url().unwrap_or_default(),
+    }
 }
 
 impl Engine {

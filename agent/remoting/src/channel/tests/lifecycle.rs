@@ -208,7 +208,9 @@ async fn a_transport_that_fails_on_either_side_ends_the_channel() {
         let (channel, peer) = quiet();
         peer.to_channel.as_ref().unwrap().send(Err(silent.clone())).unwrap();
         assert_eq!(soon(channel.ended()).await, End::HalfOpen(silent.to_string()));
-        assert!(silent.to_string().contains("the connection is half open (a load balancer or node"));
+        assert!(
+            silent.to_string().contains("the connection is half open (a load balancer or node")
+        );
     }
 }
 

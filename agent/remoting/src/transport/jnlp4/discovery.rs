@@ -123,9 +123,9 @@ async fn get_once(
     });
     answer.await.map_err(|error| match error {
         GetError::Network(error) => DiscoveryError::Network { url: target.to_string(), error },
-        GetError::Request(error) => DiscoveryError::InvalidOption(format!(
-            "-name or -credentials cannot be sent: {error}"
-        )),
+        GetError::Request(error) => {
+            DiscoveryError::InvalidOption(format!("-name or -credentials cannot be sent: {error}"))
+        }
     })
 }
 
