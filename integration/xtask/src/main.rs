@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, reason = "a command line tool")]
 
 mod agent;
+mod arm64;
 mod bench;
 mod budget;
 mod context;
@@ -48,7 +49,7 @@ enum Recipe {
     /// Runs the fuzz targets
     Fuzz(fuzz::Options),
     /// Builds the static release binary into target/dist
-    Dist,
+    Dist(dist::Options),
 }
 
 fn main() -> ExitCode {
@@ -61,7 +62,7 @@ fn main() -> ExitCode {
         Recipe::Soak(options) => soak::run(&context, &options),
         Recipe::Faults(options) => faults::run(&context, &options),
         Recipe::Fuzz(options) => fuzz::run(&context, &options),
-        Recipe::Dist => dist::run(&context),
+        Recipe::Dist(options) => dist::run(&context, &options),
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -32,6 +32,26 @@ pub const MVN: Tool = Tool {
     purpose: "the library of others that reads what the agent sends",
 };
 
+/// A C compiler for 64-bit ARM, which also links.
+pub const ARM64_CC: Tool = Tool {
+    program: "aarch64-linux-gnu-gcc",
+    packages: &["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"],
+    purpose: "the agent for arm64: ring's code, and linking",
+};
+/// Runs programs for 64-bit ARM.
+pub const ARM64_EMULATOR: Tool = Tool {
+    program: "qemu-aarch64-static",
+    packages: &["qemu-user-static"],
+    purpose: "trying the agent for arm64",
+};
+
+impl Tool {
+    /// What it is called on the path.
+    pub fn program(&self) -> &'static str {
+        self.program
+    }
+}
+
 /// Makes sure that a program is there. As root on Debian it is installed.
 pub fn need(tool: &Tool) -> Done {
     if is_there(tool.program) {
