@@ -4,6 +4,7 @@ use std::future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pilotfish_process::Killer;
 use tokio::time::{Instant, sleep};
 
 use super::control::{Asked, status};
@@ -62,6 +63,7 @@ impl Leave {
                     "a second signal: the agent ends at once; interrupted: {}",
                     listed(&running)
                 );
+                self.tell("to stop for the second time").await;
                 Some(Exit::Forced)
             }
             (Asked::Interrupt, None) => Some(Exit::Success),
@@ -71,6 +73,7 @@ impl Leave {
                     "SIGTERM: the agent ends at once; interrupted: {}",
                     listed(&running)
                 );
+                self.tell("to stop (SIGTERM), at once (--drain-timeout is 0)").await;
                 Some(Exit::Interrupted)
             }
             (Asked::Terminate, None) => {
@@ -99,19 +102,34 @@ impl Leave {
         let now = Instant::now();
         if !under_way.told && now + LAST_WORDS >= under_way.deadline {
             under_way.told = true;
-            let line = format!(
-                "pilotfish-agent: this node was told to stop (SIGTERM) and waited {} s for this build \
-                 (--drain-timeout). The agent leaves now. Where its container ends with it, so does this step.",
-                self.timeout.as_secs_f32()
-            );
-            let memory = Arc::clone(&self.context.memory);
-            let _ = tokio::task::spawn_blocking(move || memory.tell_running(&line)).await;
+            let waited = self.timeout.as_secs_f32();
+            self.tell(&format!(
+                "to stop (SIGTERM), and has waited {waited} s for this build (--drain-timeout)"
+            ))
+            .await;
         }
-        if now < under_way.deadline {
+        if now < self.under_way.as_ref()?.deadline {
             return None;
         }
         tracing::warn!("the time to drain is over; interrupted: {}", listed(&running));
         Some(Exit::Interrupted)
+    }
+
+    /// Tells the builds in their logs that they are interrupted. Processes whose output is a stream are ended,
+    /// which they would be by the end of that stream, so that their line is the last one in it.
+    async fn tell(&self, why: &str) {
+        let line = format!(
+            "[pilotfish] This node was told {why}. The agent leaves now. Where its container ends with it, \
+             so does this step."
+        );
+        let memory = Arc::clone(&self.context.memory);
+        let streams = tokio::task::spawn_blocking(move || memory.tell_running(&line)).await;
+        for cookie in streams.unwrap_or_default() {
+            let killer = Killer::new().wait(LAST_WORDS / 2);
+            tokio::spawn(async move {
+                let _ = killer.kill_matching([("HUDSON_COOKIE", cookie)]).await;
+            });
+        }
     }
 
     /// The builds that run.

@@ -167,10 +167,10 @@ impl Memory {
         inner.steps.labels()
     }
 
-    /// Writes a line into the log of every durable step that runs; how many there are. May block.
-    pub fn tell_running(&self, line: &str) -> usize {
-        let inner = self.inner();
-        inner.steps.tasks().map(|step| steps::append(step, line)).count()
+    /// Writes a line into the log of every durable step that runs, and keeps it for the end of the others,
+    /// whose output is a stream: their cookies. May block.
+    pub fn tell_running(&self, line: &str) -> Vec<String> {
+        self.inner().steps.tell_all(line)
     }
 
     /// Takes note of what the kernel ended since the last look.

@@ -80,6 +80,20 @@ impl Steps {
         self.running.is_empty()
     }
 
+    /// Tells all steps; the cookies of those that are told at their end.
+    pub(super) fn tell_all(&mut self, line: &str) -> Vec<String> {
+        let mut streams = Vec::new();
+        for step in self.running.values_mut() {
+            if step.log.is_some() {
+                append(step, line);
+            } else {
+                step.lines.push(line.to_owned());
+                streams.push(step.cookie.clone());
+            }
+        }
+        streams
+    }
+
     /// What the steps are called.
     pub(super) fn labels(&self) -> Vec<String> {
         self.running.values().map(|step| step.label.clone()).collect()
