@@ -171,15 +171,16 @@ impl Work<'_> {
                 Vec::new()
             }
         };
+        let nodes: Vec<PlanStage> =
+            all.iter().map(|values| self.stage(one, stages, values, skip)).collect();
+        let runs = nodes.iter().any(|stage| stage.decision.state != DecisionState::Skipped);
         let decision = match skip {
             Some(reason) => skipped(reason),
             None if all.is_empty() => skipped("every combination of its matrix is excluded"),
+            None if !runs => skipped("every combination of its matrix is skipped"),
             None => active(format!("{} combinations", all.len())),
         };
-        let nodes = all
-            .iter()
-            .map(|values| PlanNode::Stage(Box::new(self.stage(one, stages, values, skip))))
-            .collect();
+        let nodes = nodes.into_iter().map(|stage| PlanNode::Stage(Box::new(stage))).collect();
         PlanNode::Parallel(PlanGroup {
             max_parallel: matrix.max_parallel,
             matrix: true,

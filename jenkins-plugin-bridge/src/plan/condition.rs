@@ -142,7 +142,16 @@ pub struct Facts<'a> {
     context: Context<'a, 'a>,
     unknown: BTreeSet<&'static str>,
     params: &'a BTreeMap<String, Value>,
-    branch: Option<&'a str>,
+    known: Known<'a>,
+}
+
+/// What explanations show of the facts beside parameters.
+#[derive(Clone, Copy)]
+struct Known<'a> {
+    plan: &'a PlanFacts,
+    job: (&'a str, &'a str),
+    changed_files: Option<&'a [String]>,
+    results: Option<&'a BTreeMap<String, Outcome>>,
 }
 
 impl std::fmt::Debug for Facts<'_> {
@@ -175,7 +184,7 @@ impl<'a> Facts<'a> {
         params: &'a BTreeMap<String, Value>,
         plan: &'a PlanFacts,
         job: (&'a str, &'a str),
-        run: &RunFacts,
+        run: &'a RunFacts,
     ) -> Self {
         let mut context = Context::with_env(Arc::clone(&STANDARD));
         // Neither name is one of the standard library, so this cannot be refused.
@@ -207,13 +216,51 @@ impl<'a> Facts<'a> {
                 unknown.insert("results");
             }
         }
-        Self { context, unknown, params, branch: plan.branch.as_deref() }
+        let known = Known {
+            plan,
+            job,
+            changed_files: run.changed_files.as_deref().or(plan.changed_files.as_deref()),
+            results: run.results.as_ref(),
+        };
+        Self { context, unknown, params, known }
     }
 
     fn with_params(&'a self, params: &'a BTreeMap<String, Value>) -> Facts<'a> {
         let mut context = self.context.new_inner_scope();
         let _ = context.add_variable("params", params);
-        Facts { context, unknown: self.unknown.clone(), params, branch: self.branch }
+        Facts { context, unknown: self.unknown.clone(), params, known: self.known }
+    }
+}
+
+impl Known<'_> {
+    /// The value of a variable for people; `None` for one that is not of these.
+    fn shown(&self, variable: &str) -> Option<String> {
+        let text = |value: &Option<String>| {
+            value.as_ref().map_or("not known".to_owned(), |text| shown(&Value::from(text.as_str())))
+        };
+        Some(match variable {
+            "branch" => text(&self.plan.branch),
+            "tag" => text(&self.plan.tag),
+            "pull_request" => text(&self.plan.pull_request),
+            "is_pull_request" => self.plan.pull_request.is_some().to_string(),
+            "cause" => text(&self.plan.cause),
+            "controller" => shown(&Value::from(self.job.0)),
+            "job" => shown(&Value::from(self.job.1)),
+            "changed_files" => self.changed_files.map(files_shown)?,
+            "results" => format!("those of {} stages", self.results?.len()),
+            _ => return None,
+        })
+    }
+}
+
+/// The first files, and how many more there are.
+fn files_shown(files: &[String]) -> String {
+    const SHOWN: usize = 3;
+    let first: Vec<String> =
+        files.iter().take(SHOWN).map(|file| shown(&Value::from(file.as_str()))).collect();
+    match files.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        Some(more) => format!("[{}, and {more} more]", first.join(", ")),
+        None => format!("[{}]", first.join(", ")),
     }
 }
 
@@ -333,9 +380,20 @@ impl Condition {
         for name in &self.references.axes {
             values.push(format!("matrix.{name} = {}", shown_value(matrix, name)));
         }
-        if self.references.variables.contains("branch") {
-            let branch = facts.branch.map_or("not known".to_owned(), |one| format!("{one:?}"));
-            values.push(format!("branch = {branch}"));
+        // Parameters and axes are there one by one, results only where a condition names stages.
+        let named = |name: &&String| {
+            !matches!(name.as_str(), "params" | "matrix")
+                && (name.as_str() != "results" || self.references.results.is_empty())
+        };
+        for name in self.references.variables.iter().filter(named) {
+            if let Some(value) = facts.known.shown(name) {
+                values.push(format!("{name} = {value}"));
+            }
+        }
+        for stage in &self.references.results {
+            if let Some(outcome) = facts.known.results.and_then(|results| results.get(stage)) {
+                values.push(format!("result of {stage} = {}", outcome.word()));
+            }
         }
         values.join(", ")
     }
