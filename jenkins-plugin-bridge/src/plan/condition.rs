@@ -5,23 +5,21 @@
 //! and `?:` decide with what is known, so `params.deploy && any_match(changed_files, "src/**")`
 //! is false at once where nothing is deployed.
 
+mod facts;
 mod height;
 mod references;
 
-use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, LazyLock};
 
 use cel::common::ast::{Expr, IdedExpr, operators};
-use cel::extractors::This;
-use cel::{Context, Env, Program, Value as CelValue};
-use globset::GlobBuilder;
+use cel::{Context, Program, Value as CelValue};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::catalog::model::PlanFacts;
 use crate::text::{nearest_hint, shown};
 
+pub use facts::Facts;
+pub(super) use facts::StageFacts;
 use height::{MAX_HEIGHT, height};
 pub use references::References;
 use references::references;
@@ -135,151 +133,6 @@ pub enum Verdict {
     False,
     /// Not known before the facts of run time.
     Unknown,
-}
-
-/// The values of the variables of conditions, for one plan.
-pub struct Facts<'a> {
-    context: Context<'a, 'a>,
-    unknown: BTreeSet<&'static str>,
-    params: &'a BTreeMap<String, Value>,
-    known: Known<'a>,
-}
-
-/// What explanations show of the facts beside parameters.
-#[derive(Clone, Copy)]
-struct Known<'a> {
-    plan: &'a PlanFacts,
-    job: (&'a str, &'a str),
-    changed_files: Option<&'a [String]>,
-    results: Option<&'a BTreeMap<String, Outcome>>,
-}
-
-impl std::fmt::Debug for Facts<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Facts").field("unknown", &self.unknown).finish_non_exhaustive()
-    }
-}
-
-static STANDARD: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
-
-fn glob_matches(text: &str, pattern: &str) -> bool {
-    GlobBuilder::new(pattern)
-        .literal_separator(true)
-        .build()
-        .is_ok_and(|glob| glob.compile_matcher().is_match(text))
-}
-
-fn cel_glob(This(text): This<Arc<String>>, pattern: Arc<String>) -> bool {
-    glob_matches(&text, &pattern)
-}
-
-fn cel_any_match(This(list): This<Arc<Vec<CelValue>>>, pattern: Arc<String>) -> bool {
-    list.iter().any(|one| matches!(one, CelValue::String(text) if glob_matches(text, &pattern)))
-}
-
-impl<'a> Facts<'a> {
-    /// The facts of a plan, and those of run time as far as they have come.
-    #[must_use]
-    pub fn new(
-        params: &'a BTreeMap<String, Value>,
-        plan: &'a PlanFacts,
-        job: (&'a str, &'a str),
-        run: &'a RunFacts,
-    ) -> Self {
-        let mut context = Context::with_env(Arc::clone(&STANDARD));
-        // Neither name is one of the standard library, so this cannot be refused.
-        let _ = context.add_function("glob", cel_glob);
-        let _ = context.add_function("any_match", cel_any_match);
-        let text = |value: &Option<String>| value.clone().unwrap_or_default();
-        let _ = context.add_variable("params", params);
-        context.add_variable_from_value("branch", text(&plan.branch));
-        context.add_variable_from_value("tag", text(&plan.tag));
-        context.add_variable_from_value("pull_request", text(&plan.pull_request));
-        context.add_variable_from_value("is_pull_request", plan.pull_request.is_some());
-        context.add_variable_from_value("cause", text(&plan.cause));
-        context.add_variable_from_value("controller", job.0.to_owned());
-        context.add_variable_from_value("job", job.1.to_owned());
-        let mut unknown = BTreeSet::new();
-        match run.changed_files.as_ref().or(plan.changed_files.as_ref()) {
-            Some(files) => {
-                let _ = context.add_variable("changed_files", files);
-            }
-            None => {
-                unknown.insert("changed_files");
-            }
-        }
-        match &run.results {
-            Some(results) => {
-                let _ = context.add_variable("results", results);
-            }
-            None => {
-                unknown.insert("results");
-            }
-        }
-        let known = Known {
-            plan,
-            job,
-            changed_files: run.changed_files.as_deref().or(plan.changed_files.as_deref()),
-            results: run.results.as_ref(),
-        };
-        Self { context, unknown, params, known }
-    }
-
-    fn with_params(&'a self, params: &'a BTreeMap<String, Value>) -> Facts<'a> {
-        let mut context = self.context.new_inner_scope();
-        let _ = context.add_variable("params", params);
-        Facts { context, unknown: self.unknown.clone(), params, known: self.known }
-    }
-}
-
-impl Known<'_> {
-    /// The value of a variable for people; `None` for one that is not of these.
-    fn shown(&self, variable: &str) -> Option<String> {
-        let text = |value: &Option<String>| {
-            value.as_ref().map_or("not known".to_owned(), |text| shown(&Value::from(text.as_str())))
-        };
-        Some(match variable {
-            "branch" => text(&self.plan.branch),
-            "tag" => text(&self.plan.tag),
-            "pull_request" => text(&self.plan.pull_request),
-            "is_pull_request" => self.plan.pull_request.is_some().to_string(),
-            "cause" => text(&self.plan.cause),
-            "controller" => shown(&Value::from(self.job.0)),
-            "job" => shown(&Value::from(self.job.1)),
-            "changed_files" => self.changed_files.map(files_shown)?,
-            "results" => format!("those of {} stages", self.results?.len()),
-            _ => return None,
-        })
-    }
-}
-
-/// The first files, and how many more there are.
-fn files_shown(files: &[String]) -> String {
-    const SHOWN: usize = 3;
-    let first: Vec<String> =
-        files.iter().take(SHOWN).map(|file| shown(&Value::from(file.as_str()))).collect();
-    match files.len().checked_sub(SHOWN).filter(|more| *more > 0) {
-        Some(more) => format!("[{}, and {more} more]", first.join(", ")),
-        None => format!("[{}]", first.join(", ")),
-    }
-}
-
-/// Facts with the parameters of a stage. They are put together when a condition asks for them first: most
-/// stages have none.
-pub(super) struct StageFacts<'a> {
-    base: &'a Facts<'a>,
-    params: &'a BTreeMap<String, Value>,
-    made: OnceCell<Facts<'a>>,
-}
-
-impl<'a> StageFacts<'a> {
-    pub(super) fn new(base: &'a Facts<'a>, params: &'a BTreeMap<String, Value>) -> Self {
-        Self { base, params, made: OnceCell::new() }
-    }
-
-    pub(super) fn get(&self) -> &Facts<'a> {
-        self.made.get_or_init(|| self.base.with_params(self.params))
-    }
 }
 
 impl Condition {

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::catalog::model::PlanFacts;
 
 fn decide(source: &str, run: &RunFacts) -> Result<Verdict, String> {
     let params = BTreeMap::from([
