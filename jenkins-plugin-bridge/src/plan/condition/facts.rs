@@ -1,12 +1,12 @@
 //! The facts that conditions speak of, as CEL has them and as people read them.
 
 use std::cell::OnceCell;
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, LazyLock};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use cel::extractors::This;
 use cel::{Context, Env, Value as CelValue};
-use globset::GlobBuilder;
+use globset::{GlobBuilder, GlobMatcher};
 use serde_json::Value;
 
 use super::{Outcome, RunFacts};
@@ -38,11 +38,34 @@ impl std::fmt::Debug for Facts<'_> {
 
 static STANDARD: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
 
+/// The most globs that are kept compiled. A catalog has a few; the rest is for parameters.
+const GLOBS: usize = 256;
+/// The longest that is kept, in bytes.
+const GLOB_BYTES: usize = 1024;
+
+/// Compiling one takes many times as long as matching with it, and builds ask for the same ones.
+/// `None` stands for a pattern that is none.
+static COMPILED: LazyLock<Mutex<HashMap<String, Option<GlobMatcher>>>> =
+    LazyLock::new(Mutex::default);
+
 fn glob_matches(text: &str, pattern: &str) -> bool {
-    GlobBuilder::new(pattern)
-        .literal_separator(true)
-        .build()
-        .is_ok_and(|glob| glob.compile_matcher().is_match(text))
+    let compile = || {
+        let glob = GlobBuilder::new(pattern).literal_separator(true).build();
+        glob.ok().map(|glob| glob.compile_matcher())
+    };
+    let matches =
+        |glob: &Option<GlobMatcher>| glob.as_ref().is_some_and(|glob| glob.is_match(text));
+    if pattern.len() > GLOB_BYTES {
+        return matches(&compile());
+    }
+    let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(glob) = compiled.get(pattern) {
+        return matches(glob);
+    }
+    if compiled.len() >= GLOBS {
+        compiled.clear();
+    }
+    matches(compiled.entry(pattern.to_owned()).or_insert_with(compile))
 }
 
 fn cel_glob(This(text): This<Arc<String>>, pattern: Arc<String>) -> bool {
@@ -155,5 +178,29 @@ impl<'a> StageFacts<'a> {
 
     pub(in crate::plan) fn get(&self) -> &Facts<'a> {
         self.made.get_or_init(|| self.base.with_params(self.params))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn globs_are_kept_within_bounds_and_match_the_same() {
+        for round in 0..2 {
+            for number in 0..GLOBS + 10 {
+                let pattern = format!("release/{number}.*");
+                assert!(
+                    glob_matches(&format!("release/{number}.1"), &pattern),
+                    "{round} {pattern}"
+                );
+                assert!(!glob_matches("release/x", &pattern), "{round} {pattern}");
+            }
+            assert!(!glob_matches("a", "[") && !glob_matches("[", "["), "no glob matches nothing");
+            let long = "a".repeat(GLOB_BYTES + 1);
+            assert!(glob_matches(&long, &long));
+        }
+        let compiled = COMPILED.lock().unwrap();
+        assert!(compiled.len() <= GLOBS && compiled.keys().all(|one| one.len() <= GLOB_BYTES));
     }
 }
