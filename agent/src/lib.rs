@@ -15,6 +15,7 @@ pub mod files;
 pub mod jvm;
 pub mod logging;
 pub mod memory;
+pub mod observe;
 pub mod preflight;
 pub mod run;
 pub mod secret;

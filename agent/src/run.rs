@@ -4,6 +4,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
+use jenkins_remoting::channel::Observer;
 use pilotfish_process::cgroup::MemoryGroup;
 use pilotfish_process::{Environment, Reaper};
 use tracing::{error, info, warn};
@@ -16,6 +17,7 @@ use crate::exit::Exit;
 use crate::jvm::Jvm;
 use crate::logging::Logging;
 use crate::memory::Memory;
+use crate::observe::{self, Traces};
 use crate::preflight::{self, Problem};
 use crate::signals;
 use crate::workdir::{self, Directories};
@@ -166,6 +168,15 @@ async fn serve(agent: Arc<Agent>) -> Exit {
     }
     recover(&agent).await;
     agent.memory.watch();
+    let node = &agent.configuration.node_name;
+    let health = match bind_health(&agent.configuration).await {
+        Ok(health) => health,
+        Err(exit) => return exit,
+    };
+    let traces =
+        agent.configuration.collector.as_ref().map(|collector| {
+            Traces::start(collector, agent.configuration.download_options(), node)
+        });
     let environment = Environment::from_system(agent.configuration.environment.clone());
     let jvm = jvm(&agent, environment.clone());
     let protocol = agent.configuration.transport.protocol();
@@ -173,9 +184,33 @@ async fn serve(agent: Arc<Agent>) -> Exit {
         .with_downloads(agent.configuration.download_options())
         .with_memory(Arc::clone(&agent.memory))
         .with_confinement(agent.confinement.clone())
-        .with_jvm(jvm);
+        .with_jvm(jvm)
+        .with_observer(traces.clone().map(|traces| traces as Arc<dyn Observer>));
+    let context = Arc::new(context);
+    if let Some(health) = health {
+        tokio::spawn(health.serve(Arc::clone(&context), traces.clone()));
+    }
     let internal = agent.directories.internal.as_deref();
-    connection::serve(&agent.configuration, internal, Arc::new(context)).await
+    let exit = connection::serve(&agent.configuration, internal, context).await;
+    if let Some(traces) = traces {
+        traces.flush().await;
+    }
+    exit
+}
+
+/// The health endpoint, if there is to be one. Whoever asks for one would have the agent killed by the
+/// probes of its orchestrator if it started without.
+async fn bind_health(configuration: &Configuration) -> Result<Option<observe::Server>, Exit> {
+    let Some(address) = &configuration.health_address else { return Ok(None) };
+    let bound = async {
+        let server = observe::Server::bind(address, &configuration.node_name).await?;
+        info!("Health and metrics: http://{}", server.address()?);
+        Ok::<_, io::Error>(server)
+    };
+    bound.await.map(Some).map_err(|problem| {
+        error!("cannot serve health and metrics at {address}: {problem}; give --health-address another one");
+        Exit::Failure
+    })
 }
 
 /// Tells the builds of a life that ended with its container, before the controller asks for them.

@@ -12,6 +12,7 @@ use std::process::{Child, Command, Stdio};
 
 const SECRET: &str = "5ec2e7c0ffee5ec2e7c0ffee5ec2e7c0ffee5ec2e7c0ffee5ec2e7c0ffee5ec2";
 const HEADER_SECRET: &str = "Bearer-hunter2-hunter2";
+const COLLECTOR: &str = "http://127.0.0.1:9/";
 /// Number of the user that builds run as here. Root reads everything, so the test needs another.
 const USER: u32 = 65_534;
 /// Set for the process that plays the build: the process to look into.
@@ -136,11 +137,16 @@ fn another_process_of_the_user_finds_no_secret() {
     let found = look_into(&reader, careless.0.id());
     assert!(found.starts_with("environ=secret cmdline=clean "), "{found}");
 
-    let ways: [Way; 4] = [
+    let ways: [Way; 6] = [
         (&["-webSocket", "-name", "n"], &[("JENKINS_SECRET", SECRET)]),
         (&["-webSocket", "-name", "n", "-secret", SECRET, "-webSocketHeader", &header], &[]),
         (&["-webSocket", SECRET, "n"], &[("JENKINS_SECRET", SECRET), ("COPY", SECRET)]),
         (&["-webSocket", SECRET, "n"], &[("REMOTING_OPTS", &quoted)]),
+        (&["-webSocket", SECRET, "n", "--otlp-endpoint", COLLECTOR, "--otlp-header", &header], &[]),
+        (
+            &["-webSocket", SECRET, "n"],
+            &[("PILOTFISH_OTLP_ENDPOINT", COLLECTOR), ("PILOTFISH_OTLP_HEADERS", &header)],
+        ),
     ];
     for (arguments, variables) in ways {
         let mut command = Command::new(&agent);

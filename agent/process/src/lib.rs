@@ -39,7 +39,7 @@ pub use kill::{KillReport, Killer, SOFT_KILL_WAIT};
 pub use output::{
     AsyncWriteSink, LEAKED_DESCRIPTORS_GRACE, OutputPump, OutputSink, PumpEnd, PumpOutcome,
 };
-pub use processes::{ProcessIdentity, ProcessInfo, ProcessState, processes};
+pub use processes::{OwnUsage, ProcessIdentity, ProcessInfo, ProcessState, own_usage, processes};
 pub use reaper::Reaper;
 pub use unix::{InputWriter, OutputReader};
 

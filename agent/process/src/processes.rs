@@ -1,6 +1,7 @@
 //! The processes of the machine.
 
 use std::io;
+use std::time::Duration;
 
 use crate::{Environment, ProcessError, unix};
 
@@ -22,6 +23,17 @@ pub enum ProcessState {
     Alive,
     /// It has ended, its parent has not asked for the status yet.
     Zombie,
+}
+
+/// What a process uses. `None` is what the system does not say.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OwnUsage {
+    /// Its memory that is resident, files included, in bytes.
+    pub resident: Option<u64>,
+    /// The processor time of all its threads.
+    pub processor: Option<Duration>,
+    /// How many descriptors it has open.
+    pub descriptors: Option<usize>,
 }
 
 impl ProcessIdentity {
@@ -89,4 +101,10 @@ impl ProcessInfo {
 /// [`ProcessError::ProcessList`] when the system has no list of processes, as without `/proc`.
 pub fn processes() -> Result<Vec<ProcessInfo>, ProcessError> {
     unix::list_processes().map_err(ProcessError::ProcessList)
+}
+
+/// What this process uses itself. Blocks for the time of some small reads.
+#[must_use]
+pub fn own_usage() -> OwnUsage {
+    unix::own_usage()
 }

@@ -45,8 +45,7 @@
 //!     source: impl CommandSource + 'static,
 //!     sink: impl CommandSink + 'static,
 //! ) -> Result<End, EncodeError> {
-//!     let options =
-//!         ChannelOptions { service: Arc::new(Agent), without_default_fields: Vec::new() };
+//!     let options = ChannelOptions::new(Arc::new(Agent));
 //!     let channel = Channel::start(source, sink, options)?;
 //!     Ok(channel.ended().await)
 //! }

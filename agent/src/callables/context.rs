@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use jenkins_remoting::channel::Observer;
 use jenkins_remoting::transport::DownloadOptions;
 use pilotfish_process::{Environment, SearchPath};
 
@@ -17,7 +18,6 @@ use crate::logging::Logging;
 use crate::memory::Memory;
 
 /// What callables know of the agent. It outlives connections: processes and watches do too.
-#[derive(Debug)]
 pub struct Context {
     /// The environment that builds inherit and controllers see. No secret of the agent is in it.
     pub environment: Environment,
@@ -47,8 +47,16 @@ pub struct Context {
     pub connection: Arc<Monitor>,
     /// Counts of requests.
     pub statistics: Statistics,
+    /// Who is told of each request that has ended: traces.
+    pub observer: Option<Arc<dyn Observer>>,
     system_properties: Mutex<BTreeMap<String, Option<String>>>,
     stay_away: AtomicBool,
+}
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context").field("protocol", &self.protocol).finish_non_exhaustive()
+    }
 }
 
 impl Context {
@@ -77,6 +85,7 @@ impl Context {
             file_threads: FileThreads::default(),
             connection: Arc::default(),
             statistics: Statistics::default(),
+            observer: None,
             system_properties: Mutex::default(),
             stay_away: AtomicBool::new(false),
         }
@@ -111,6 +120,13 @@ impl Context {
             self.temporary = confinement.temporary().to_owned();
         }
         self.confinement = confinement;
+        self
+    }
+
+    /// With somebody who is told of each request.
+    #[must_use]
+    pub fn with_observer(mut self, observer: Option<Arc<dyn Observer>>) -> Self {
+        self.observer = observer;
         self
     }
 

@@ -170,6 +170,10 @@ impl Connection {
             return Reply::relayed().of_class(class);
         }
         unknown::give_back(call, callable);
+        call.note(|note| {
+            note.class = Some(class.to_owned());
+            note.refused = true;
+        });
         Reply::throw(unknown::refuse(&self.context, class))
     }
 
@@ -181,8 +185,10 @@ impl Connection {
             tracing::debug!(class, reason = reply.throwable().map(Throwable::summary), "relayed");
             return Reply::relayed().of_class(class);
         }
-        if !reply.is_relayed() {
+        // What a wrapper holds was counted by its own class already.
+        if !reply.is_relayed() && !filepath::is_wrapper(class) {
             self.context.statistics.native(class);
+            call.note(|note| note.class = Some(class.to_owned()));
         }
         reply
     }

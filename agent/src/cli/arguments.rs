@@ -99,7 +99,7 @@ impl Given {
         let values = self.options.iter().filter(|(option, _)| option.spec().secret);
         let values = values.flat_map(|(&option, words)| {
             words.iter().map(move |word| match option {
-                Opt::WebSocketHeader => {
+                Opt::WebSocketHeader | Opt::OtlpHeader => {
                     word.text.split_once('=').map_or(word.text.as_str(), |(_, value)| value)
                 }
                 _ => word.text.as_str(),

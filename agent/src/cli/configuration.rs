@@ -14,6 +14,7 @@ use super::addresses::{Authority, Tunnel};
 use super::help::REMOTING_VERSION;
 use crate::confine::ConfineOptions;
 use crate::memory::Margin;
+use crate::observe::{Collector, ListenAddress};
 
 const USER_AGENT: &str = concat!("pilotfish-agent/", env!("CARGO_PKG_VERSION"));
 
@@ -46,6 +47,10 @@ pub struct Configuration {
     pub memory_margin: Margin,
     /// `--confine`; `None` if file operations are not limited.
     pub confine: Option<ConfineOptions>,
+    /// `--health-address`; `None` if nothing is served.
+    pub health_address: Option<ListenAddress>,
+    /// `--otlp-endpoint`; `None` if no traces are sent.
+    pub collector: Option<Collector>,
     /// The environment that builds inherit and that the controller may ask for: no secret in it. The
     /// rest of the program uses this and never `std::env`.
     pub environment: Vec<(OsString, OsString)>,
@@ -144,7 +149,7 @@ impl Transport {
     }
 }
 
-/// One `-webSocketHeader`. The value may be a credential and is not shown.
+/// One `-webSocketHeader` or `--otlp-header`. The value may be a credential and is not shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
     /// Name; a valid HTTP token.

@@ -14,6 +14,8 @@
 //! | `PILOTFISH_LOG`, `PILOTFISH_LOG_FORMAT` | levels and format of the log |
 //! | `PILOTFISH_JVM` | `--jvm` |
 //! | `PILOTFISH_MEMORY_MARGIN` | `--memory-margin` |
+//! | `PILOTFISH_HEALTH_ADDRESS` | `--health-address` |
+//! | `PILOTFISH_OTLP_ENDPOINT`, `PILOTFISH_OTLP_HEADERS` = `a=b,c=d` | `--otlp-endpoint`, `--otlp-header` |
 //! | `PILOTFISH_CONFINE` = `true`, `PILOTFISH_CONFINE_ALLOW` = `/a:/b` | `--confine`, `--confine-allow` |
 //! | `JENKINS_JAVA_BIN`, `JAVA_HOME`, `JENKINS_JAVA_OPTS`, `JAVA_OPTS`, `JENKINS_AGENT_FILE` | for a JVM that the agent starts |
 
@@ -29,7 +31,7 @@ use super::java_options::SystemProperties;
 use super::mistake::Mistake;
 use super::options::Opt;
 use super::words;
-use crate::secret::Secret;
+use crate::secret::{SECRET_VARIABLES, Secret};
 
 const REMOTING_OPTIONS: &str = "REMOTING_OPTS";
 
@@ -101,6 +103,9 @@ const WITH_VALUE: &[(Opt, &[&str])] = &[
     (Opt::DrainTimeout, &["PILOTFISH_DRAIN_TIMEOUT"]),
     (Opt::MemoryMargin, &["PILOTFISH_MEMORY_MARGIN"]),
     (Opt::ConfineAllow, &["PILOTFISH_CONFINE_ALLOW"]),
+    (Opt::HealthAddress, &["PILOTFISH_HEALTH_ADDRESS"]),
+    (Opt::OtlpEndpoint, &["PILOTFISH_OTLP_ENDPOINT"]),
+    (Opt::OtlpHeader, &["PILOTFISH_OTLP_HEADERS"]),
 ];
 
 /// Adds the options that variables mean, where words do not give them.
@@ -185,6 +190,11 @@ fn add_one(
                 given.add(option, Word { text: protocol.to_owned(), origin: origin.clone() });
             }
         }
+        None if option == Opt::OtlpHeader => {
+            for header in value.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+                given.add(option, Word { text: header.to_owned(), origin: origin.clone() });
+            }
+        }
         None if option == Opt::ConfineAllow => {
             for directory in value.split(':').filter(|part| !part.is_empty()) {
                 given.add(option, Word { text: directory.to_owned(), origin: origin.clone() });
@@ -219,11 +229,11 @@ fn secret_file(name: &'static str, path: &Path) -> Result<String, Mistake> {
     }
 }
 
-/// Secrets in variables that are no longer told apart in `given`: an unused `JENKINS_SECRET`, and the
+/// Secrets in variables that are no longer told apart in `given`: unused or split ones, and the
 /// whole of `REMOTING_OPTS` if a secret option stands in it, as quoting may have changed its text.
 pub(super) fn secrets(variables: &Variables<'_>, given: &Given) -> Vec<Secret> {
     let mut found: Vec<Secret> =
-        variables.get("JENKINS_SECRET").map(Secret::new).into_iter().collect();
+        SECRET_VARIABLES.iter().filter_map(|name| variables.get(name).map(Secret::new)).collect();
     let quoted = given.options().any(|(option, _)| {
         option.spec().secret
             && given.all(option).iter().any(|word| word.origin == Origin::RemotingOptions)

@@ -30,6 +30,9 @@ pub enum Opt {
     MemoryMargin,
     Confine,
     ConfineAllow,
+    HealthAddress,
+    OtlpEndpoint,
+    OtlpHeader,
     Cert,
     NoCertificateCheck,
     JnlpUrl,
@@ -267,6 +270,35 @@ pub static OPTIONS: &[OptionSpec] = &[
         needs: &[Opt::Confine],
         help: "Another directory that --confine allows. May be repeated. Variable: PILOTFISH_CONFINE_ALLOW, with \
                colons between directories.",
+        ..PLAIN
+    },
+    OptionSpec {
+        option: Opt::HealthAddress,
+        name: "--health-address",
+        value: Some("HOST:PORT"),
+        help: "Serve /healthz, /readyz and /metrics (Prometheus) over HTTP at this address; :PORT takes all addresses. \
+               Nothing is served without it. Variable: PILOTFISH_HEALTH_ADDRESS.",
+        ..PLAIN
+    },
+    OptionSpec {
+        option: Opt::OtlpEndpoint,
+        name: "--otlp-endpoint",
+        value: Some("URL"),
+        secret: true,
+        help: "Send a span of each request to this OpenTelemetry collector (OTLP over HTTP; /v1/traces is added). The \
+               agent ignores the variables of OpenTelemetry, which are for builds. Variable: \
+               PILOTFISH_OTLP_ENDPOINT.",
+        ..PLAIN
+    },
+    OptionSpec {
+        option: Opt::OtlpHeader,
+        name: "--otlp-header",
+        value: Some("NAME=VALUE"),
+        repeatable: true,
+        needs: &[Opt::OtlpEndpoint],
+        secret: true,
+        help: "A header for the collector, as for its token. May be repeated. Variable: PILOTFISH_OTLP_HEADERS, with \
+               commas between headers.",
         ..PLAIN
     },
     OptionSpec {

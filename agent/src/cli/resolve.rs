@@ -20,6 +20,7 @@ use super::options::Opt;
 use crate::confine::ConfineOptions;
 use crate::drain;
 use crate::memory::Margin;
+use crate::observe::ListenAddress;
 
 /// Number of hexadecimal digits of a node's secret (HMAC-SHA256).
 const SECRET_DIGITS: usize = 64;
@@ -48,6 +49,8 @@ pub(super) fn configuration(
     let java = environment::java(variables, resolver.jvm(confine.is_some()));
     let drain_timeout = resolver.drain_timeout();
     let memory_margin = resolver.parsed(Opt::MemoryMargin, Margin::parse).unwrap_or_default();
+    let health_address = resolver.parsed(Opt::HealthAddress, ListenAddress::parse);
+    let collector = resolver.collector();
     let proxy = environment::proxy(variables, &java, given, &mut resolver.mistakes);
     let jar_cache = resolver.path(Opt::JarCache);
     match (resolver.mistakes.is_empty(), transport, secret, node_name) {
@@ -65,6 +68,8 @@ pub(super) fn configuration(
             drain_timeout,
             memory_margin,
             confine,
+            health_address,
+            collector,
             environment: Vec::new(),
             warnings: Vec::new(),
         }),

@@ -285,6 +285,28 @@ fn confined_agents_start_no_jvm_unless_asked() {
 }
 
 #[test]
+fn what_is_watched_and_where_spans_go() {
+    let none = run("");
+    assert!(none.health_address.is_none() && none.collector.is_none());
+    let all = run("--health-address=:8081 --otlp-endpoint https://c:4318/x --otlp-header A=b=c");
+    assert_eq!(all.health_address.as_ref().unwrap().to_string(), ":8081");
+    let shown = format!("{all:?}");
+    assert!(!shown.contains("4318") && !shown.contains("b=c"), "{shown}");
+    let collector = all.collector.unwrap();
+    assert_eq!(collector.endpoint.to_string(), "https://c:4318/x/");
+    let [header] = collector.headers.as_slice() else { panic!("{:?}", collector.headers) };
+    assert_eq!((header.name.as_str(), header.value.expose()), ("A", "b=c"));
+    assert!(mistakes("--health-address 8081")[0].contains("expected HOST:PORT or :PORT"));
+    assert!(mistakes("--otlp-header A=b")[0].starts_with("--otlp-header needs --otlp-endpoint"));
+    for (address, part) in
+        [("ftp://token", "(not shown)"), ("http://u:token@c", "give them in a header")]
+    {
+        let problem = mistakes(&format!("--otlp-endpoint {address}")).remove(0);
+        assert!(problem.contains(part) && !problem.contains("token"), "{problem}");
+    }
+}
+
+#[test]
 fn the_same_url_twice_is_one() {
     assert_eq!(websocket(&run("-url http://c")).0, "http://c/");
 }

@@ -199,6 +199,7 @@ impl Engine {
             }
         };
         status!("Connected");
+        self.context.statistics.connected(&channel);
         self.control.happened(Event::Opened);
         let end = tokio::select! {
             end = channel.ended() => end,
@@ -209,7 +210,7 @@ impl Engine {
                     _ => "the agent was told to stop",
                 });
                 let _ = tokio::time::timeout(GOODBYE, goodbye).await;
-                self.report(&channel);
+                self.report();
                 self.last = Some(channel);
                 return Err(Failed::Stopped(exit));
             }
@@ -236,7 +237,7 @@ impl Engine {
             }
         };
         self.control.happened(Event::Lost(reason));
-        self.report(&channel);
+        self.report();
         self.last = Some(channel);
         status!("Terminated");
         Ok(in_order)
@@ -249,6 +250,7 @@ impl Engine {
         let options = ChannelOptions {
             service: Arc::new(Connection::new(Arc::clone(&self.context))),
             without_default_fields: callables::WITHOUT_DEFAULT_FIELDS.to_vec(),
+            observer: self.context.observer.clone(),
         };
         let Some(jvm) = &self.context.jvm else {
             return Channel::start(source, sink, options);
@@ -263,9 +265,9 @@ impl Engine {
     }
 
     /// Which classes were asked for and how often: the list by which the next native ones are chosen.
-    fn report(&self, channel: &Channel) {
+    fn report(&self) {
         let statistics = &self.context.statistics;
-        statistics.add(channel.relayed());
+        statistics.disconnected();
         let native = statistics.answered();
         let tiers = [
             ("handed to a JVM", statistics.relayed()),

@@ -21,7 +21,8 @@ const MASK: u8 = b'*';
 /// variable: as a part of other text it would hit by accident.
 const SHORTEST_SEARCHED: usize = 8;
 /// Variables that no build and no answer to the controller may see.
-pub const SECRET_VARIABLES: [&str; 1] = ["JENKINS_SECRET"];
+pub const SECRET_VARIABLES: [&str; 3] =
+    ["JENKINS_SECRET", "PILOTFISH_OTLP_ENDPOINT", "PILOTFISH_OTLP_HEADERS"];
 
 /// Erases `secrets` from the initial argument and environment memory and makes the process undumpable.
 ///

@@ -10,6 +10,7 @@ mod cancel;
 mod dispatch;
 mod export;
 mod input;
+mod observer;
 mod order;
 mod output;
 mod pending;
@@ -36,6 +37,7 @@ pub use call::{CallError, RemoteProxy};
 pub use cancel::Cancellation;
 pub use export::{ExportedObject, Invocation, PendingOutput};
 pub use input::RemoteInput;
+pub use observer::{AnsweringTier, ObservedRequest, Observer, RequestNote, RequestOutcome};
 pub use order::IoScope;
 pub use output::{BlockingOutput, RemoteOutput, RemoteWriter, StreamError};
 pub use pipe::{BlockingPipeReader, PipeReader};
@@ -72,6 +74,16 @@ pub struct ChannelOptions {
     /// Classes of user streams whose `writeObject` writes none of their declared fields, beside those
     /// of the remoting library itself (see `java_object_stream::ReadOptions`).
     pub without_default_fields: Vec<&'static str>,
+    /// Who is told of each request that has ended, if anybody wants to know.
+    pub observer: Option<Arc<dyn Observer>>,
+}
+
+impl ChannelOptions {
+    /// A channel that runs callables with this service, and whose requests nobody observes.
+    #[must_use]
+    pub fn new(service: Arc<dyn Service>) -> Self {
+        Self { service, without_default_fields: Vec::new(), observer: None }
+    }
 }
 
 /// A handle of a running channel; clones share it.
@@ -124,8 +136,18 @@ pub struct Traffic {
     pub bytes_out: u64,
 }
 
+/// What waits at one moment for the transport to take it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Queued {
+    /// How many commands.
+    pub commands: usize,
+    /// Their bytes, framing excluded.
+    pub bytes: usize,
+}
+
 pub(crate) struct Inner {
     service: Arc<dyn Service>,
+    observer: Option<Arc<dyn Observer>>,
     without_default_fields: Vec<&'static str>,
     encoder: Encoder,
     pub(crate) queue: SendQueue,
@@ -207,6 +229,7 @@ impl Channel {
         without_default_fields.extend(options.without_default_fields);
         let inner = Arc::new(Inner {
             service: options.service,
+            observer: options.observer,
             without_default_fields,
             encoder: Encoder::new()?,
             queue: SendQueue::new(),
@@ -265,6 +288,12 @@ impl Channel {
             bytes_in: of(&traffic.bytes_in),
             bytes_out: of(&traffic.bytes_out),
         }
+    }
+
+    /// What waits for the transport at the moment.
+    #[must_use]
+    pub fn queued(&self) -> Queued {
+        self.inner.queue.waiting()
     }
 
     /// How many objects and streams this side exports at the moment.

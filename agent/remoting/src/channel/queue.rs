@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use bytes::Bytes;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
-use super::{Closed, lock};
+use super::{Closed, Queued as Waiting, lock};
 
 /// How many bytes of commands may wait for the transport before those who can wait do.
 const ROOM_BYTES: u32 = 2 << 20;
@@ -31,6 +31,8 @@ pub(crate) struct SendQueue {
 #[derive(Default)]
 struct State {
     commands: VecDeque<Queued>,
+    /// The bytes of all of them.
+    bytes: usize,
     posted_bytes: usize,
     finished: bool,
 }
@@ -44,7 +46,20 @@ struct Queued {
 /// Room for one command. Dropped unused, it is given back.
 pub(crate) struct Reserved<'q>(SemaphorePermit<'q>);
 
+impl State {
+    fn append(&mut self, queued: Queued) {
+        self.bytes += queued.command.len();
+        self.commands.push_back(queued);
+    }
+}
+
 impl SendQueue {
+    /// What waits for the transport.
+    pub(crate) fn waiting(&self) -> Waiting {
+        let state = lock(&self.state);
+        Waiting { commands: state.commands.len(), bytes: state.bytes }
+    }
+
     pub(crate) fn new() -> Self {
         Self {
             state: Mutex::default(),
@@ -69,7 +84,7 @@ impl SendQueue {
         }
         let reserved = room.0.num_permits();
         room.0.forget();
-        state.commands.push_back(Queued { command, reserved });
+        state.append(Queued { command, reserved });
         drop(state);
         self.filled.notify_one();
         Ok(())
@@ -82,7 +97,7 @@ impl SendQueue {
             return Err(Closed);
         }
         state.posted_bytes += command.len() + COMMAND_BYTES;
-        state.commands.push_back(Queued { command, reserved: 0 });
+        state.append(Queued { command, reserved: 0 });
         drop(state);
         self.filled.notify_one();
         Ok(())
@@ -93,7 +108,9 @@ impl SendQueue {
         let mut state = lock(&self.state);
         if !state.finished {
             state.finished = true;
-            state.commands.extend(last.map(|command| Queued { command, reserved: 0 }));
+            if let Some(command) = last {
+                state.append(Queued { command, reserved: 0 });
+            }
         }
         drop(state);
         self.room.close();
@@ -104,7 +121,10 @@ impl SendQueue {
     /// Finishes, and forgets what waits.
     pub(crate) fn abandon(&self) {
         self.finish(None);
-        let forgotten = std::mem::take(&mut lock(&self.state).commands);
+        let mut state = lock(&self.state);
+        state.bytes = 0;
+        let forgotten = std::mem::take(&mut state.commands);
+        drop(state);
         drop(forgotten);
     }
 
@@ -128,6 +148,7 @@ impl SendQueue {
     pub(crate) fn try_next(&self) -> Option<Bytes> {
         let mut state = lock(&self.state);
         let Queued { command, reserved } = state.commands.pop_front()?;
+        state.bytes -= command.len();
         if reserved == 0 {
             let before = state.posted_bytes;
             state.posted_bytes = before.saturating_sub(command.len() + COMMAND_BYTES);
@@ -173,8 +194,10 @@ mod tests {
         queue.push(third, Bytes::from_static(b"third")).unwrap();
         queue.finish(Some(Bytes::from_static(b"last")));
         assert_eq!(queue.post(Bytes::new()), Err(Closed));
+        assert_eq!(queue.waiting(), Waiting { commands: 4, bytes: 20 });
         let all: Vec<_> = std::iter::from_fn(|| queue.next().now_or_never().unwrap()).collect();
         assert_eq!(all, ["first", "second", "third", "last"]);
+        assert_eq!(queue.waiting(), Waiting::default());
     }
 
     #[test]

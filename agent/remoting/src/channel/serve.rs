@@ -1,7 +1,7 @@
 //! Runs what the peer requests: callables, methods of exported objects, reads of exported streams.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -11,9 +11,11 @@ use java_object_stream::{
 use tokio::sync::oneshot;
 
 use super::export::{Export, Source};
+use super::observer::Watched;
 use super::reply::Answer;
 use super::{
-    Cancellation, Channel, Inner, Invocation, IoScope, NATIVE_BASE, RemoteOutput, Reply, Throwable,
+    Cancellation, Channel, Inner, Invocation, IoScope, NATIVE_BASE, RemoteOutput, Reply,
+    RequestNote, RequestOutcome, Throwable, lock,
 };
 use crate::class;
 use crate::command::Outgoing;
@@ -40,6 +42,7 @@ pub struct Call {
     cancellation: Cancellation,
     scope: IoScope,
     loaders: Loaders,
+    note: Option<Arc<Mutex<RequestNote>>>,
 }
 
 /// A user request as it came.
@@ -53,11 +56,12 @@ struct Arrived {
     loader: Option<i32>,
     /// The loader of an answer when the callable names none.
     fallback: i32,
+    note: Option<Arc<Mutex<RequestNote>>>,
 }
 
 /// What became of a request.
 enum Served {
-    Here(Outgoing),
+    Here { answer: Outgoing, threw: bool },
     Relayed(oneshot::Receiver<Result<(), Unanswered>>),
 }
 
@@ -101,6 +105,13 @@ impl Call {
     #[must_use]
     pub fn cancellation(&self) -> &Cancellation {
         &self.cancellation
+    }
+
+    /// Notes something of the request for the observer of the channel; nothing where there is none.
+    pub fn note(&self, write: impl FnOnce(&mut RequestNote)) {
+        if let Some(note) = &self.note {
+            write(&mut lock(note));
+        }
     }
 
     /// The I/O that must reach the peer before the answer.
@@ -150,11 +161,13 @@ impl Inner {
         let fallback = loader.unwrap_or_else(|| self.core_loader.load(Ordering::Acquire));
         let inner = Arc::clone(self);
         let number = self.relay.as_ref().map_or(0, Relay::arrived);
-        let arrived = Arrived { id, number, raw, payload, loader, fallback };
+        let watched = self.observer.is_some().then(|| Watched::new(payload.len()));
+        let note = watched.as_ref().map(Watched::note);
+        let arrived = Arrived { id, number, raw, payload, loader, fallback, note };
         self.start_request(
             id,
             last_io,
-            move |cancellation| inner.run(arrived, cancellation),
+            move |cancellation| inner.run(arrived, watched, cancellation),
             move |why| answer(id, 0, fallback, &Reply::throw(why)),
         );
     }
@@ -163,20 +176,33 @@ impl Inner {
     async fn run(
         self: Arc<Self>,
         arrived: Arrived,
+        watched: Option<Watched>,
         cancellation: Cancellation,
     ) -> Option<Outgoing> {
         let (id, fallback) = (arrived.id, arrived.fallback);
-        let done = match self.serve(arrived, &cancellation).await {
-            Served::Here(answer) => return Some(answer),
-            Served::Relayed(done) => done,
+        let (relayed, answer, outcome) = match self.serve(arrived, &cancellation).await {
+            Served::Here { answer, threw: false } => (false, Some(answer), RequestOutcome::Value),
+            Served::Here { answer, threw: true } => {
+                (false, Some(answer), RequestOutcome::Exception)
+            }
+            Served::Relayed(done) => match self.until_answered(id, done, &cancellation).await {
+                Ok(()) => (true, None, RequestOutcome::PassedOn),
+                Err(Unanswered { why, last_io }) => {
+                    let answer = answer(id, last_io, fallback, &Reply::throw(why));
+                    (true, Some(answer), RequestOutcome::Exception)
+                }
+            },
         };
-        let Unanswered { why, last_io } =
-            self.until_answered(id, done, &cancellation).await.err()?;
-        Some(answer(id, last_io, fallback, &Reply::throw(why)))
+        if let (Some(observer), Some(watched)) = (&self.observer, watched) {
+            let cancelled = cancellation.is_cancelled() && outcome == RequestOutcome::Exception;
+            let outcome = if cancelled { RequestOutcome::Cancelled } else { outcome };
+            observer.ended(&watched.ended(relayed, outcome));
+        }
+        answer
     }
 
     async fn serve(self: &Arc<Self>, arrived: Arrived, cancellation: &Cancellation) -> Served {
-        let Arrived { id, number, raw, payload, loader: request_loader, fallback } = arrived;
+        let Arrived { id, number, raw, payload, loader: request_loader, fallback, note } = arrived;
         let parsed = payload.clone();
         let graph = Graph::parse(&parsed, &self.read_options());
         let read = graph.as_ref().map_err(|error| unreadable(error)).and_then(|graph| {
@@ -190,15 +216,18 @@ impl Inner {
                 let request = Handover { class: "", raw, brought: &[], target: Target::Any };
                 return self.relay_user(id, fallback, request);
             }
-            Err(reply) => return Served::Here(answer(id, 0, fallback, &reply)),
+            Err(reply) => return Served::here(id, 0, fallback, &reply),
         };
         let loaders = Loaders::of(graph);
         let loader = loaders.writers(root).unwrap_or(fallback);
         let scope = IoScope::new();
         let channel = Channel { inner: Arc::clone(self) };
         let cancellation = cancellation.clone();
-        let call = Call { channel, id, raw, payload, cancellation, scope, loaders };
         let class = root.class_name().unwrap_or_default();
+        if let Some(note) = &note {
+            lock(note).class = Some(class.to_string());
+        }
+        let call = Call { channel, id, raw, payload, cancellation, scope, loaders, note };
         let reply = match self.home(graph, root) {
             Home::Mixed => {
                 for brought in brought_by(graph) {
@@ -227,6 +256,7 @@ impl Inner {
         };
         if let (Answer::Relayed(counted), Some(_)) = (&reply.answer, &self.relay) {
             let class = counted.as_deref().unwrap_or(&class);
+            call.note(|note| note.class = Some(class.to_owned()));
             let calls_back = root.is_a(class::name::RPC_REQUEST);
             let target = if calls_back { Target::Export } else { Target::Any };
             let brought = brought_by(graph);
@@ -240,7 +270,7 @@ impl Inner {
             let others = brought_by(graph).into_iter().map(Brought::oid).collect();
             relay.keep_set_up(number, SetUpRequest { raw: call.raw.clone(), loaders, others });
         }
-        Served::Here(answer(id, call.scope.last(), loader, &reply))
+        Served::here(id, call.scope.last(), loader, &reply)
     }
 
     /// Hands a user request to the child.
@@ -248,7 +278,7 @@ impl Inner {
         let (sender, done) = oneshot::channel();
         match self.hold(id, request, Waiter::Task(sender)) {
             Ok(()) => Served::Relayed(done),
-            Err(why) => Served::Here(answer(id, 0, loader, &Reply::throw(why))),
+            Err(why) => Served::here(id, 0, loader, &Reply::throw(why)),
         }
     }
 
@@ -326,6 +356,15 @@ impl Inner {
             Some(Outgoing::Response { id, last_io: 0, exception: Datum::Null, value })
         };
         self.start_request(id, last_io, read, failed);
+    }
+}
+
+impl Served {
+    fn here(id: i32, last_io: i32, loader: i32, reply: &Reply) -> Self {
+        Self::Here {
+            answer: answer(id, last_io, loader, reply),
+            threw: reply.throwable().is_some(),
+        }
     }
 }
 

@@ -113,7 +113,7 @@ pub enum DownloadError {
 }
 
 /// A network error in words that fit a server that is not the controller.
-struct Words<'a>(&'a NetworkError);
+pub(super) struct Words<'a>(pub(super) &'a NetworkError);
 
 impl fmt::Display for Words<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

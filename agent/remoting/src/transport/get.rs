@@ -1,9 +1,12 @@
-//! One `GET`, through a proxy where there is one.
+//! One request for a page, through a proxy where there is one.
+
+use std::convert::Infallible;
 
 use bytes::Bytes;
 use http::request::Builder;
-use http::{HeaderValue, Request, StatusCode, header};
+use http::{HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::Empty;
+use hyper::body::Body;
 
 use super::connector::{self, Dialing};
 use super::error::NetworkError;
@@ -27,6 +30,20 @@ pub(crate) async fn get(
     target: &Target,
     more: impl FnOnce(Builder) -> Builder,
 ) -> Result<Exchange, GetError> {
+    request(dialing, target, Method::GET, Empty::<Bytes>::new(), more).await
+}
+
+/// The same with any method and body.
+pub(super) async fn request<B>(
+    dialing: Dialing<'_>,
+    target: &Target,
+    method: Method,
+    body: B,
+    more: impl FnOnce(Builder) -> Builder,
+) -> Result<Exchange, GetError>
+where
+    B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
+{
     let (io, proxy) =
         connector::open_for_requests(dialing, &target.endpoint).await.map_err(GetError::Network)?;
     let host = target.endpoint.host_header();
@@ -35,7 +52,9 @@ pub(crate) async fn get(
         Some(_) => format!("http://{host}{}", target.path_and_query),
         None => target.path_and_query.clone(),
     };
-    let request = Request::get(uri)
+    let request = Request::builder()
+        .method(method)
+        .uri(uri)
         .header(header::HOST, host)
         .header(header::USER_AGENT, dialing.user_agent)
         .header(header::ACCEPT, HeaderValue::from_static("*/*"))
@@ -45,7 +64,7 @@ pub(crate) async fn get(
     if let Some(value) = authorization.map_err(GetError::Network)?.flatten() {
         request = request.header(header::PROXY_AUTHORIZATION, value);
     }
-    let request = request.body(Empty::<Bytes>::new()).map_err(GetError::Request)?;
+    let request = request.body(body).map_err(GetError::Request)?;
     let timeout = dialing.timeouts.response;
     let answer = http_client::exchange(io, request, timeout).await.map_err(|failure| {
         let host = target.endpoint.authority();

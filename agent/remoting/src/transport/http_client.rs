@@ -1,11 +1,12 @@
 //! One HTTP/1.1 request over an open connection, with everything bounded.
 
+use std::convert::Infallible;
 use std::error::Error as _;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::{BodyExt as _, Empty};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -57,16 +58,19 @@ impl Drop for Driver {
 }
 
 /// Sends a request and waits for the head of the response.
-pub(crate) async fn exchange(
+pub(crate) async fn exchange<B>(
     io: BoxedStream,
-    request: Request<Empty<Bytes>>,
+    request: Request<B>,
     timeout: Duration,
-) -> Result<Exchange, HttpFailure> {
+) -> Result<Exchange, HttpFailure>
+where
+    B: hyper::body::Body<Data = Bytes, Error = Infallible> + Send + 'static,
+{
     let work = async {
         let (mut sender, connection) = http1::Builder::new()
             .title_case_headers(true)
             .max_buf_size(MAX_HEAD_BYTES)
-            .handshake::<_, Empty<Bytes>>(TokioIo::new(io))
+            .handshake::<_, B>(TokioIo::new(io))
             .await
             .map_err(|error| describe(&error))?;
         let driver = Driver(tokio::spawn(async move {

@@ -14,6 +14,7 @@ mod html;
 mod http_client;
 mod jnlp4;
 mod options;
+mod post;
 mod probe;
 mod proxy;
 mod secret;
@@ -42,6 +43,7 @@ pub use jnlp4::{
     agent_port_ready, discover, open_agent_port,
 };
 pub use options::{KeepAlive, Timeouts, WebSocketOptions};
+pub use post::{PostError, PostTarget};
 pub use probe::probe;
 pub use proxy::{NoProxy, Proxy, ProxyOptions, ProxyUrlError};
 pub use secret::{Cookie, Secret};

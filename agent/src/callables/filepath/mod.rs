@@ -25,6 +25,11 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry { class: "hudson.FilePath$CallableWith", run: Run::Async(callable_with) },
 ];
 
+/// Whether a class does nothing but hold another.
+pub(super) fn is_wrapper(class: &str) -> bool {
+    ENTRIES.iter().any(|entry| entry.class == class)
+}
+
 /// They remove, move, make or look at the link.
 const ABOUT_LINKS: [&str; 6] = [
     "hudson.FilePath$DeleteRecursive",

@@ -61,6 +61,8 @@ async fn start(
     let context = &connection.context;
     let overrides = launch.environment.as_deref().unwrap_or_default();
     let build = build_of(overrides);
+    let trace = overrides.iter().find_map(|one| one.strip_prefix("TRACEPARENT="));
+    call.note(|note| note.trace_parent = trace.map(str::to_owned));
     if let Err(draining) = context.drain.launch(overrides) {
         tracing::info!(build, "refused: the agent is draining");
         unknown::give_back(call, callable);

@@ -1,12 +1,14 @@
 //! The part of the options that says how to reach the controller.
 
-use jenkins_remoting::transport::{InstanceIdentity, RootUrl, Secret};
+use jenkins_remoting::transport::{InstanceIdentity, PostTarget, RootUrl, Secret, UrlError};
 
 use super::Resolver;
 use crate::cli::addresses::{Authority, Tunnel};
+use crate::cli::arguments::Word;
 use crate::cli::configuration::{Header, TcpEntry, TcpOptions, Transport};
 use crate::cli::mistake::Mistake;
 use crate::cli::options::Opt;
+use crate::observe::Collector;
 
 /// Headers of the WebSocket request that the agent sets itself.
 const OWN_HEADERS: [&str; 6] = [
@@ -70,37 +72,57 @@ impl Resolver<'_> {
         urls
     }
 
+    /// The headers of the WebSocket request.
     fn headers(&mut self) -> Vec<Header> {
         let mut headers = Vec::new();
         for word in self.given.all(Opt::WebSocketHeader) {
-            let Some((name, value)) = word.text.split_once('=') else {
-                self.bad(Opt::WebSocketHeader, word, "expected NAME=VALUE (not shown): add the =");
-                continue;
-            };
-            let lower = name.to_ascii_lowercase();
-            if name.is_empty()
-                || !name
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
-            {
-                self.bad(
-                    Opt::WebSocketHeader,
-                    word,
-                    "the part before the = is no HTTP header name",
-                );
-            } else if OWN_HEADERS.contains(&lower.as_str()) || lower.starts_with("sec-websocket-") {
-                let problem = format!("the agent sets the header {name} itself: remove it");
-                self.bad(Opt::WebSocketHeader, word, problem);
-            } else if !value.bytes().all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte)) {
-                let problem = format!(
-                    "the value of {name} has characters that no header may have (not shown)"
-                );
-                self.bad(Opt::WebSocketHeader, word, problem);
-            } else {
-                headers.push(Header { name: name.to_owned(), value: Secret::new(value) });
-            }
+            headers.extend(self.header(Opt::WebSocketHeader, word));
         }
         headers
+    }
+
+    /// Where spans go, if anywhere.
+    pub(super) fn collector(&mut self) -> Option<Collector> {
+        let mut headers = Vec::new();
+        for word in self.given.all(Opt::OtlpHeader) {
+            headers.extend(self.header(Opt::OtlpHeader, word));
+        }
+        let endpoint = self.parsed(Opt::OtlpEndpoint, |text| {
+            PostTarget::root(text).map_err(|error| match error {
+                UrlError::Credentials => "the URL contains a user name or password: give them in a header, with \
+                                          --otlp-header"
+                    .to_owned(),
+                _ => "this is no URL of a collector (not shown): give one as https://collector.example.com:4318"
+                    .to_owned(),
+            })
+        })?;
+        Some(Collector { endpoint, headers })
+    }
+
+    /// One header of an option.
+    fn header(&mut self, option: Opt, word: &Word) -> Option<Header> {
+        let Some((name, value)) = word.text.split_once('=') else {
+            self.bad(option, word, "expected NAME=VALUE (not shown): add the =");
+            return None;
+        };
+        let lower = name.to_ascii_lowercase();
+        if name.is_empty()
+            || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+        {
+            self.bad(option, word, "the part before the = is no HTTP header name");
+        } else if option == Opt::WebSocketHeader
+            && (OWN_HEADERS.contains(&lower.as_str()) || lower.starts_with("sec-websocket-"))
+        {
+            let problem = format!("the agent sets the header {name} itself: remove it");
+            self.bad(option, word, problem);
+        } else if !value.bytes().all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte)) {
+            let problem =
+                format!("the value of {name} has characters that no header may have (not shown)");
+            self.bad(option, word, problem);
+        } else {
+            return Some(Header { name: name.to_owned(), value: Secret::new(value) });
+        }
+        None
     }
 
     fn tcp_options(&mut self, urls: &[RootUrl]) -> Option<TcpOptions> {

@@ -32,6 +32,9 @@ fn the_entry_points_variables() {
             ("PILOTFISH_LOG_FORMAT", "json"),
             ("PILOTFISH_JVM", "eager"),
             ("JENKINS_TUNNEL", ""),
+            ("PILOTFISH_HEALTH_ADDRESS", ":8081"),
+            ("PILOTFISH_OTLP_ENDPOINT", "http://collector"),
+            ("PILOTFISH_OTLP_HEADERS", "a=1, b=2=3,"),
         ],
     );
     assert_eq!(websocket(&configuration), ("https://c/jenkins/".to_owned(), vec![("A", "b c")]));
@@ -51,7 +54,14 @@ fn the_entry_points_variables() {
     assert_eq!(configuration.logging.format, LogFormat::Json);
     assert_eq!(configuration.warnings, Vec::<String>::new());
     let names: Vec<&OsString> = configuration.environment.iter().map(|(name, _)| name).collect();
-    assert!(!names.iter().any(|name| *name == "JENKINS_SECRET"));
+    for secret in ["JENKINS_SECRET", "PILOTFISH_OTLP_ENDPOINT", "PILOTFISH_OTLP_HEADERS"] {
+        assert!(!names.iter().any(|name| *name == secret), "{secret}");
+    }
+    assert_eq!(configuration.health_address.unwrap().port, 8081);
+    let headers = configuration.collector.unwrap().headers;
+    let headers: Vec<_> =
+        headers.iter().map(|one| (one.name.as_str(), one.value.expose())).collect();
+    assert_eq!(headers, [("a", "1"), ("b", "2=3")]);
     assert!(names.iter().any(|name| *name == "JENKINS_NAME"));
 }
 

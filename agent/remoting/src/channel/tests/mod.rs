@@ -111,7 +111,7 @@ fn start_with_room(service: Arc<dyn Service>, commands: usize) -> (Channel, Peer
     let (to_channel, commands_in) = mpsc::unbounded_channel();
     let (commands_out, from_channel) = mpsc::channel(commands);
     let source = MemorySource { commands: commands_in, reason: Some(CloseReason::normal()) };
-    let options = ChannelOptions { service, without_default_fields: Vec::new() };
+    let options = ChannelOptions::new(service);
     let channel = Channel::start(source, MemorySink(Some(commands_out)), options).unwrap();
     let encoder = Encoder::new().unwrap();
     (channel, Peer { encoder, to_channel: Some(to_channel), from_channel })

@@ -315,7 +315,7 @@ fn trio_with_room(
     let (commands_out, from_channel) = mpsc::channel(room);
     let source = MemorySource { commands: commands_in, reason: Some(CloseReason::normal()) };
     let sink = MemorySink(Some(commands_out));
-    let options = ChannelOptions { service, without_default_fields: Vec::new() };
+    let options = ChannelOptions::new(service);
     let channel = Channel::start_with_fallback(source, sink, options, relay).unwrap();
     let encoder = Encoder::new().unwrap();
     let peer = Peer { encoder, to_channel: Some(to_channel), from_channel };
