@@ -176,8 +176,8 @@ pub enum RestError {
         /// What was asked for.
         url: String,
     },
-    /// A name of a job cannot be one.
-    #[error("`{name}` cannot be the name of a job: {reason}")]
+    /// A name of a job or a node cannot be one.
+    #[error("`{name}` cannot be a name on a controller: {reason}")]
     Name {
         /// What was given.
         name: String,

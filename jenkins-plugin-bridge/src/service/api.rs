@@ -48,6 +48,8 @@ fn handler(id: OperationId) -> MethodRouter<Arc<Service>> {
         OperationId::get_pipeline => get(handlers::get_pipeline),
         OperationId::get_stage => get(handlers::get_stage),
         OperationId::reload_catalog => post(handlers::reload_catalog),
+        OperationId::take_node_out => post(handlers::take_node_out),
+        OperationId::bring_node_back => post(handlers::bring_node_back),
         OperationId::get_keys => get(handlers::get_keys),
         OperationId::get_openapi => get(handlers::get_openapi),
         OperationId::get_health => get(handlers::get_health),

@@ -45,17 +45,21 @@ pub enum Scope {
     /// Reading the catalog anew.
     #[serde(rename = "catalog:reload")]
     CatalogReload,
+    /// Nodes of its controller, taken out while their agents go away. What agents have.
+    #[serde(rename = "nodes:drain")]
+    NodesDrain,
 }
 
 impl Scope {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::PlansCreate,
         Self::PlansPreview,
         Self::PlansRead,
         Self::BuildsRead,
         Self::CatalogRead,
         Self::CatalogReload,
+        Self::NodesDrain,
     ];
 
     /// As it is written in files and messages.
@@ -68,6 +72,7 @@ impl Scope {
             Self::BuildsRead => "builds:read",
             Self::CatalogRead => "catalog:read",
             Self::CatalogReload => "catalog:reload",
+            Self::NodesDrain => "nodes:drain",
         }
     }
 }
@@ -88,7 +93,7 @@ pub struct AccessToken {
     pub sha256: String,
     /// What it is good for.
     pub scopes: BTreeSet<Scope>,
-    /// The one controller that it is good for. Needed for `plans:create`.
+    /// The one controller that it is good for. Needed for `plans:create` and `nodes:drain`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub controller: Option<String>,
     /// When it ends, in seconds since 1970; never where it is not given.
@@ -122,8 +127,10 @@ impl AccessTokens {
             if !is_digest {
                 return Err(format!("token {name}: `sha256` takes 64 small hexadecimal digits"));
             }
-            if token.scopes.contains(&Scope::PlansCreate) && token.controller.is_none() {
-                return Err(format!("token {name}: with plans:create it needs a `controller`"));
+            for scope in [Scope::PlansCreate, Scope::NodesDrain] {
+                if token.scopes.contains(&scope) && token.controller.is_none() {
+                    return Err(format!("token {name}: with {scope} it needs a `controller`"));
+                }
             }
             if token.requests_per_second == Some(0) {
                 return Err(format!("token {name}: `requests_per_second` is at least 1"));

@@ -112,6 +112,14 @@ operations! {
     reload_catalog post "/v1/catalog/reload", Needs::Scope("catalog:reload"),
         None, Some(schema::<super::live::ReloadState>), &[401, 403],
         "Reads the catalog anew. A broken one is not taken.";
+    take_node_out post "/v1/nodes/offline", Needs::Scope("nodes:drain"),
+        Some(schema::<types::NodeQuery>), Some(schema::<types::NodeAnswer>),
+        &[400, 401, 403, 404, 413, 502, 504],
+        "Has the node of an agent take no more builds, because the agent goes away. Those that run go on.";
+    bring_node_back post "/v1/nodes/online", Needs::Scope("nodes:drain"),
+        Some(schema::<types::NodeQuery>), Some(schema::<types::NodeAnswer>),
+        &[400, 401, 403, 404, 413, 502, 504],
+        "Has a node take builds again that was taken out here. What a person took out stays out.";
     get_keys get "/v1/keys", Needs::Nothing,
         None, Some(schema::<Vec<PublicKey>>), &[],
         "The public keys that plans are signed by.";

@@ -5,6 +5,7 @@ mod controller;
 mod http;
 mod limits;
 mod made;
+mod nodes;
 mod postgres;
 mod world;
 

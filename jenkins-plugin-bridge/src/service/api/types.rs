@@ -73,6 +73,44 @@ pub struct ClaimAnswer {
     pub claimed_at: i64,
 }
 
+/// The node of an agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NodeQuery {
+    /// Name of the controller.
+    pub controller: String,
+    /// Name of the node there.
+    #[schemars(length(min = 1, max = 255))]
+    pub node: String,
+    /// Why it is taken out, for people: one line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 500))]
+    pub reason: Option<String>,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NodeAnswer {
+    /// Name of the controller.
+    pub controller: String,
+    /// Name of the node there.
+    pub node: String,
+    /// What was done.
+    pub change: NodeChange,
+}
+
+/// What was done to a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum NodeChange {
+    /// It was changed.
+    Changed,
+    /// It was so already.
+    Already,
+    /// A person took it out, so that it stays out.
+    TakenOutByAnother,
+}
+
 /// What happened in a build.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

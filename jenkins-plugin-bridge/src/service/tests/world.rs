@@ -19,6 +19,7 @@ pub const SHIM: &str = "pfb_shim";
 pub const SHIM_2: &str = "pfb_shim-of-another-controller";
 pub const PREVIEW: &str = "pfb_preview";
 pub const READER: &str = "pfb_reader";
+pub const AGENT: &str = "pfb_agent";
 
 pub const PIPELINE: &str = "\
 api: pilotfish/v1
@@ -110,11 +111,14 @@ fn token(text: &str, scopes: &[Scope], controller: Option<&str>) -> AccessToken 
 }
 
 fn tokens() -> AccessTokens {
-    use Scope::{BuildsRead, CatalogRead, CatalogReload, PlansCreate, PlansPreview, PlansRead};
+    use Scope::{
+        BuildsRead, CatalogRead, CatalogReload, NodesDrain, PlansCreate, PlansPreview, PlansRead,
+    };
     AccessTokens::new(vec![
         token(SHIM, &[PlansCreate], Some("main")),
         token(SHIM_2, &[PlansCreate, PlansRead, BuildsRead], Some("second")),
         token(PREVIEW, &[PlansPreview], None),
+        token(AGENT, &[NodesDrain], Some("main")),
         token(READER, &[PlansRead, BuildsRead, CatalogRead, CatalogReload], None),
     ])
     .unwrap()
