@@ -5,6 +5,7 @@
 //! from the channel to a JVM instead ([`jvm`]). The binary is a thin
 //! layer over [`cli`] and [`run`].
 
+pub mod bridge;
 pub mod callables;
 pub mod cli;
 pub mod confine;

@@ -9,6 +9,7 @@ use pilotfish_process::cgroup::MemoryGroup;
 use pilotfish_process::{Environment, Reaper};
 use tracing::{error, info, warn};
 
+use crate::bridge::Bridge;
 use crate::callables::{self, Context};
 use crate::cli::{Configuration, JvmMode, REMOTING_VERSION};
 use crate::confine::{ConfineError, Confinement};
@@ -185,6 +186,7 @@ async fn serve(agent: Arc<Agent>) -> Exit {
         .with_memory(Arc::clone(&agent.memory))
         .with_confinement(agent.confinement.clone())
         .with_jvm(jvm)
+        .with_bridge(bridge(&agent.configuration))
         .with_observer(traces.clone().map(|traces| traces as Arc<dyn Observer>));
     let context = Arc::new(context);
     if let Some(health) = health {
@@ -196,6 +198,12 @@ async fn serve(agent: Arc<Agent>) -> Exit {
         traces.flush().await;
     }
     exit
+}
+
+/// The bridge, if the user has one. It is trusted as the controller is: both are the user's own.
+fn bridge(configuration: &Configuration) -> Option<Bridge> {
+    let options = configuration.bridge.as_ref()?;
+    Some(Bridge::new(options, configuration.controller_downloads(), &configuration.node_name))
 }
 
 /// The health endpoint, if there is to be one. Whoever asks for one would have the agent killed by the

@@ -16,6 +16,7 @@ use support::commands::user_request;
 use support::connection::Connection;
 use support::controller::Controller;
 use support::eventually;
+use support::service::Service;
 
 /// A step of the build `p #7` as the durable-task plugin starts it; it lasts until [`Step::finish`].
 struct Step {
@@ -182,4 +183,58 @@ async fn an_interrupt_does_not_wait_for_builds() {
     let (code, log) = agent.end().await;
     assert_eq!(code, Some(0), "{log}");
     assert!(!log.contains("Draining"), "{log}");
+}
+
+#[tokio::test]
+async fn the_bridge_is_asked_to_send_no_more_builds() {
+    const TOKEN: &str = "pfb_0123456789abcdef";
+    for (status, said) in [
+        ("200 OK", "the bridge has taken this node out"),
+        (
+            "403 Forbidden",
+            "has not taken this node out, so that the agent itself refuses new builds",
+        ),
+    ] {
+        let work = tempfile::tempdir().unwrap();
+        let bridge = Service::start(status).await;
+        let mut controller = Controller::start().await;
+        let options = [
+            ["--drain-timeout", "10m"],
+            ["--bridge-url", &bridge.url],
+            ["--bridge-token", TOKEN],
+            ["--bridge-controller", "main"],
+        ];
+        let mut agent = start(&controller, work.path(), options.as_flattened());
+        let mut connection = connected(&mut agent, &mut controller).await;
+        eventually("the question at the start", || bridge.requests().len() == 1).await;
+        // Another connection of the same process is no return.
+        drop(connection);
+        agent.says("connecting again").await;
+        connection = connected(&mut agent, &mut controller).await;
+        let step = Step::start(work.path(), &mut connection, 1001).await;
+        agent.signal(Signal::TERM);
+        agent.says("Draining: ").await;
+        agent.says(said).await;
+        connection.send(&launch(1002, "q", 1, &["true"])).await;
+        assert!(connection.refusal(1002).await.contains("draining"));
+        step.finish(&mut connection, 1003).await;
+        let end_of_node = make::kill("JENKINS_NODE_COOKIE", &node_cookie("p", 7));
+        connection.send(&user_request(1004, &end_of_node)).await;
+        let (code, log) = agent.end().await;
+        assert_eq!(code, Some(0), "{log}");
+        assert!(!log.contains(TOKEN), "{log}");
+
+        let requests = bridge.requests();
+        let [(back, undo), (out, reason)] = requests.as_slice() else { panic!("{requests:?}") };
+        assert!(back.starts_with("POST /base/v1/nodes/online HTTP/1.1\r\n"), "{back}");
+        assert!(out.starts_with("POST /base/v1/nodes/offline HTTP/1.1\r\n"), "{out}");
+        assert!(out.contains(&format!("Authorization: Bearer {TOKEN}\r\n")), "{out}");
+        let read = |body: &[u8]| serde_json::from_slice::<serde_json::Value>(body).unwrap();
+        let node = serde_json::json!({"controller": "main", "node": support::agent::NODE});
+        assert_eq!(read(undo), node);
+        let mut told = read(reason);
+        let why = told.as_object_mut().unwrap().remove("reason").unwrap();
+        assert!(why.as_str().unwrap().contains("SIGTERM"), "{why}");
+        assert_eq!(told, node);
+    }
 }

@@ -4,8 +4,6 @@
 
 mod support;
 
-use std::sync::{Arc, Mutex};
-
 use jenkins_remoting::command::Outcome;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -19,6 +17,7 @@ use support::agent::Agent;
 use support::callables as make;
 use support::commands::user_request;
 use support::controller::Controller;
+use support::service::Service;
 use support::within;
 
 const TOKEN: &str = "Bearer-0123456789abcdef";
@@ -192,41 +191,12 @@ async fn an_address_that_is_taken_is_told_at_once() {
     assert!(log.contains("give --health-address another one"), "{log}");
 }
 
-/// A collector: what it was sent, head and spans.
-struct Collector {
-    url: String,
-    heads: Arc<Mutex<Vec<String>>>,
-    spans: Arc<Mutex<Vec<Span>>>,
-}
-
-impl Collector {
-    async fn start(status: &'static str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/base", listener.local_addr().unwrap());
-        let (heads, spans) = (Arc::default(), Arc::default());
-        let collector = Self { url, heads: Arc::clone(&heads), spans: Arc::clone(&spans) };
-        tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                let mut head = Vec::new();
-                while !head.ends_with(b"\r\n\r\n") {
-                    head.push(stream.read_u8().await.unwrap());
-                }
-                let head = String::from_utf8(head).unwrap();
-                let length = head.lines().find_map(|line| {
-                    line.to_lowercase().strip_prefix("content-length: ")?.parse::<usize>().ok()
-                });
-                let mut body = vec![0; length.unwrap()];
-                stream.read_exact(&mut body).await.unwrap();
-                let message = ExportTraceServiceRequest::decode(body.as_slice()).unwrap();
-                let found = message.resource_spans.into_iter().flat_map(|one| one.scope_spans);
-                spans.lock().unwrap().extend(found.flat_map(|one| one.spans));
-                heads.lock().unwrap().push(head);
-                let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
-                stream.write_all(answer.as_bytes()).await.unwrap();
-            }
-        });
-        collector
-    }
+fn spans(collector: &Service) -> Vec<Span> {
+    let messages = collector.requests().into_iter();
+    let messages =
+        messages.map(|(_, body)| ExportTraceServiceRequest::decode(body.as_slice()).unwrap());
+    let found = messages.flat_map(|message| message.resource_spans);
+    found.flat_map(|one| one.scope_spans).flat_map(|one| one.spans).collect()
 }
 
 fn attribute(span: &Span, key: &str) -> String {
@@ -239,7 +209,7 @@ fn attribute(span: &Span, key: &str) -> String {
 
 #[tokio::test]
 async fn each_request_is_a_span() {
-    let collector = Collector::start("200 OK").await;
+    let collector = Service::start("200 OK").await;
     let mut controller = Controller::start().await;
     let header = format!("Authorization={TOKEN}");
     let options = ["--otlp-endpoint", collector.url.as_str(), "--otlp-header", &header];
@@ -258,12 +228,11 @@ async fn each_request_is_a_span() {
     let log = agent.stop().await;
     assert!(!log.contains(TOKEN) && !log.contains(&collector.url), "{log}");
 
-    let heads = collector.heads.lock().unwrap();
-    let head = heads.first().unwrap().to_lowercase();
+    let head = collector.requests().first().unwrap().0.to_lowercase();
     assert!(head.starts_with("post /base/v1/traces http/1.1\r\n"), "{head}");
     assert!(head.contains(&format!("authorization: {}\r\n", TOKEN.to_lowercase())), "{head}");
     assert!(head.contains("content-type: application/x-protobuf\r\n"), "{head}");
-    let spans = collector.spans.lock().unwrap();
+    let spans = spans(&collector);
     let told: Vec<_> = spans
         .iter()
         .map(|span| {
@@ -284,7 +253,7 @@ async fn each_request_is_a_span() {
 
 #[tokio::test]
 async fn a_collector_that_takes_nothing_disturbs_nobody() {
-    let collector = Collector::start("503 Busy").await;
+    let collector = Service::start("503 Busy").await;
     let mut controller = Controller::start().await;
     let options = ["--otlp-endpoint", collector.url.as_str(), "--health-address", "127.0.0.1:0"];
     let mut agent = Agent::start(&controller.url, &options);

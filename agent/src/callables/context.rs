@@ -10,6 +10,7 @@ use jenkins_remoting::transport::DownloadOptions;
 use pilotfish_process::{Environment, SearchPath};
 
 use super::Statistics;
+use crate::bridge::Bridge;
 use crate::confine::{Confinement, FileThreads};
 use crate::connection::Monitor;
 use crate::drain::Drain;
@@ -47,6 +48,8 @@ pub struct Context {
     pub connection: Arc<Monitor>,
     /// Counts of requests.
     pub statistics: Statistics,
+    /// Who can have the controller send no more builds; `None` if nobody.
+    pub bridge: Option<Arc<Bridge>>,
     /// Who is told of each request that has ended: traces.
     pub observer: Option<Arc<dyn Observer>>,
     system_properties: Mutex<BTreeMap<String, Option<String>>>,
@@ -85,6 +88,7 @@ impl Context {
             file_threads: FileThreads::default(),
             connection: Arc::default(),
             statistics: Statistics::default(),
+            bridge: None,
             observer: None,
             system_properties: Mutex::default(),
             stay_away: AtomicBool::new(false),
@@ -120,6 +124,13 @@ impl Context {
             self.temporary = confinement.temporary().to_owned();
         }
         self.confinement = confinement;
+        self
+    }
+
+    /// With a bridge.
+    #[must_use]
+    pub fn with_bridge(mut self, bridge: Option<Bridge>) -> Self {
+        self.bridge = bridge.map(Arc::new);
         self
     }
 

@@ -12,6 +12,7 @@ use jenkins_remoting::transport::{
 
 use super::addresses::{Authority, Tunnel};
 use super::help::REMOTING_VERSION;
+use crate::bridge::BridgeOptions;
 use crate::confine::ConfineOptions;
 use crate::memory::Margin;
 use crate::observe::{Collector, ListenAddress};
@@ -51,6 +52,8 @@ pub struct Configuration {
     pub health_address: Option<ListenAddress>,
     /// `--otlp-endpoint`; `None` if no traces are sent.
     pub collector: Option<Collector>,
+    /// `--bridge-url` and its like; `None` if there is no bridge.
+    pub bridge: Option<BridgeOptions>,
     /// The environment that builds inherit and that the controller may ask for: no secret in it. The
     /// rest of the program uses this and never `std::env`.
     pub environment: Vec<(OsString, OsString)>,

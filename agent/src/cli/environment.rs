@@ -16,6 +16,7 @@
 //! | `PILOTFISH_MEMORY_MARGIN` | `--memory-margin` |
 //! | `PILOTFISH_HEALTH_ADDRESS` | `--health-address` |
 //! | `PILOTFISH_OTLP_ENDPOINT`, `PILOTFISH_OTLP_HEADERS` = `a=b,c=d` | `--otlp-endpoint`, `--otlp-header` |
+//! | `PILOTFISH_BRIDGE_URL`, `PILOTFISH_BRIDGE_TOKEN` (may be `@FILE`), else `PILOTFISH_BRIDGE_TOKEN_FILE`, `PILOTFISH_BRIDGE_CONTROLLER` | `--bridge-url` and its like |
 //! | `PILOTFISH_CONFINE` = `true`, `PILOTFISH_CONFINE_ALLOW` = `/a:/b` | `--confine`, `--confine-allow` |
 //! | `JENKINS_JAVA_BIN`, `JAVA_HOME`, `JENKINS_JAVA_OPTS`, `JAVA_OPTS`, `JENKINS_AGENT_FILE` | for a JVM that the agent starts |
 
@@ -106,6 +107,9 @@ const WITH_VALUE: &[(Opt, &[&str])] = &[
     (Opt::HealthAddress, &["PILOTFISH_HEALTH_ADDRESS"]),
     (Opt::OtlpEndpoint, &["PILOTFISH_OTLP_ENDPOINT"]),
     (Opt::OtlpHeader, &["PILOTFISH_OTLP_HEADERS"]),
+    (Opt::BridgeUrl, &["PILOTFISH_BRIDGE_URL"]),
+    (Opt::BridgeToken, &["PILOTFISH_BRIDGE_TOKEN", "PILOTFISH_BRIDGE_TOKEN_FILE"]),
+    (Opt::BridgeController, &["PILOTFISH_BRIDGE_CONTROLLER"]),
 ];
 
 /// Adds the options that variables mean, where words do not give them.
@@ -179,8 +183,8 @@ fn add_one(
     mistakes: &mut Vec<Mistake>,
 ) {
     let path = match name {
-        "JENKINS_SECRET_FILE" => Some(value),
-        "JENKINS_SECRET" => value.strip_prefix('@'),
+        "JENKINS_SECRET_FILE" | "PILOTFISH_BRIDGE_TOKEN_FILE" => Some(value),
+        "JENKINS_SECRET" | "PILOTFISH_BRIDGE_TOKEN" => value.strip_prefix('@'),
         _ => None,
     };
     let origin = Origin::Variable(name);

@@ -33,6 +33,9 @@ pub enum Opt {
     HealthAddress,
     OtlpEndpoint,
     OtlpHeader,
+    BridgeUrl,
+    BridgeToken,
+    BridgeController,
     Cert,
     NoCertificateCheck,
     JnlpUrl,
@@ -299,6 +302,33 @@ pub static OPTIONS: &[OptionSpec] = &[
         secret: true,
         help: "A header for the collector, as for its token. May be repeated. Variable: PILOTFISH_OTLP_HEADERS, with \
                commas between headers.",
+        ..PLAIN
+    },
+    OptionSpec {
+        option: Opt::BridgeUrl,
+        name: "--bridge-url",
+        value: Some("URL"),
+        needs: &[Opt::BridgeToken, Opt::BridgeController],
+        help: "On SIGTERM, ask this pilotfish-bridge to have the controller send the node no more builds; at start, to \
+               undo that. Variable: PILOTFISH_BRIDGE_URL.",
+        ..PLAIN
+    },
+    OptionSpec {
+        option: Opt::BridgeToken,
+        name: "--bridge-token",
+        value: Some("TOKEN"),
+        needs: &[Opt::BridgeUrl],
+        secret: true,
+        help: "Access token for the bridge with the scope nodes:drain, or @FILE with one line. Variables: \
+               PILOTFISH_BRIDGE_TOKEN, or PILOTFISH_BRIDGE_TOKEN_FILE with a path.",
+        ..PLAIN
+    },
+    OptionSpec {
+        option: Opt::BridgeController,
+        name: "--bridge-controller",
+        value: Some("NAME"),
+        needs: &[Opt::BridgeUrl],
+        help: "What the bridge calls the controller. Variable: PILOTFISH_BRIDGE_CONTROLLER.",
         ..PLAIN
     },
     OptionSpec {

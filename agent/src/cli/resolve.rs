@@ -51,6 +51,7 @@ pub(super) fn configuration(
     let memory_margin = resolver.parsed(Opt::MemoryMargin, Margin::parse).unwrap_or_default();
     let health_address = resolver.parsed(Opt::HealthAddress, ListenAddress::parse);
     let collector = resolver.collector();
+    let bridge = resolver.bridge();
     let proxy = environment::proxy(variables, &java, given, &mut resolver.mistakes);
     let jar_cache = resolver.path(Opt::JarCache);
     match (resolver.mistakes.is_empty(), transport, secret, node_name) {
@@ -70,6 +71,7 @@ pub(super) fn configuration(
             confine,
             health_address,
             collector,
+            bridge,
             environment: Vec::new(),
             warnings: Vec::new(),
         }),

@@ -307,6 +307,24 @@ fn what_is_watched_and_where_spans_go() {
 }
 
 #[test]
+fn a_bridge_is_named_as_a_whole() {
+    assert!(run("").bridge.is_none());
+    let whole = run("--bridge-url https://b --bridge-token pfb_x --bridge-controller main");
+    let shown = format!("{whole:?}");
+    assert!(!shown.contains("pfb_x"), "{shown}");
+    let bridge = whole.bridge.unwrap();
+    assert_eq!(
+        (bridge.url.to_string().as_str(), bridge.controller.as_str()),
+        ("https://b/", "main")
+    );
+    assert_eq!(bridge.token.expose(), "pfb_x");
+    let alone = mistakes("--bridge-url https://b");
+    assert!(alone[0].starts_with("--bridge-url needs --bridge-token"), "{alone:?}");
+    assert!(alone[1].starts_with("--bridge-url needs --bridge-controller"), "{alone:?}");
+    assert!(mistakes("--bridge-token pfb_x")[0].starts_with("--bridge-token needs --bridge-url"));
+}
+
+#[test]
 fn the_same_url_twice_is_one() {
     assert_eq!(websocket(&run("-url http://c")).0, "http://c/");
 }

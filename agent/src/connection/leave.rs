@@ -78,6 +78,10 @@ impl Leave {
             }
             (Asked::Terminate, None) => {
                 self.context.drain.begin();
+                if let Some(bridge) = self.context.bridge.clone() {
+                    // Nothing waits for it: builds go on meanwhile, and others are refused here too.
+                    tokio::spawn(async move { bridge.take_node_out().await });
+                }
                 let deadline = Instant::now() + self.timeout;
                 self.under_way = Some(UnderWay { deadline, told: false });
                 status!(

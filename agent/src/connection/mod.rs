@@ -201,6 +201,12 @@ impl Engine {
         status!("Connected");
         self.context.statistics.connected(&channel);
         self.control.happened(Event::Opened);
+        if self.context.connection.connections() == 1
+            && let Some(bridge) = self.context.bridge.clone()
+        {
+            // The last process of this agent may have had its node taken out.
+            tokio::spawn(async move { bridge.bring_node_back().await });
+        }
         let end = tokio::select! {
             end = channel.ended() => end,
             exit = self.control.must_stop() => {

@@ -21,8 +21,12 @@ const MASK: u8 = b'*';
 /// variable: as a part of other text it would hit by accident.
 const SHORTEST_SEARCHED: usize = 8;
 /// Variables that no build and no answer to the controller may see.
-pub const SECRET_VARIABLES: [&str; 3] =
-    ["JENKINS_SECRET", "PILOTFISH_OTLP_ENDPOINT", "PILOTFISH_OTLP_HEADERS"];
+pub const SECRET_VARIABLES: [&str; 4] = [
+    "JENKINS_SECRET",
+    "PILOTFISH_BRIDGE_TOKEN",
+    "PILOTFISH_OTLP_ENDPOINT",
+    "PILOTFISH_OTLP_HEADERS",
+];
 
 /// Erases `secrets` from the initial argument and environment memory and makes the process undumpable.
 ///

@@ -6,6 +6,7 @@ pub mod callables;
 pub mod commands;
 pub mod connection;
 pub mod controller;
+pub mod service;
 
 use std::future::Future;
 use std::time::Duration;

@@ -3,6 +3,7 @@
 use jenkins_remoting::transport::{InstanceIdentity, PostTarget, RootUrl, Secret, UrlError};
 
 use super::Resolver;
+use crate::bridge::BridgeOptions;
 use crate::cli::addresses::{Authority, Tunnel};
 use crate::cli::arguments::Word;
 use crate::cli::configuration::{Header, TcpEntry, TcpOptions, Transport};
@@ -97,6 +98,28 @@ impl Resolver<'_> {
             })
         })?;
         Some(Collector { endpoint, headers })
+    }
+
+    /// Whom to ask to take the node out, if anybody. What is missing of it is told by its options' needs.
+    pub(super) fn bridge(&mut self) -> Option<BridgeOptions> {
+        let url = self.parsed(Opt::BridgeUrl, |text| {
+            PostTarget::root(text).map_err(|_| {
+                "this is no URL of a bridge: give one as https://bridge.example.com:8090".to_owned()
+            })
+        });
+        let token = self.parsed(Opt::BridgeToken, |text| {
+            match !text.is_empty() && text.bytes().all(|byte| (b'!'..=b'~').contains(&byte)) {
+                true => Ok(Secret::new(text)),
+                false => {
+                    Err("this is no token (not shown): it has characters that none has".to_owned())
+                }
+            }
+        });
+        let controller = self.parsed(Opt::BridgeController, |text| match text {
+            "" => Err("the name is empty".to_owned()),
+            _ => Ok(text.to_owned()),
+        });
+        Some(BridgeOptions { url: url?, token: token?, controller: controller? })
     }
 
     /// One header of an option.

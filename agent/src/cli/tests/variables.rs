@@ -172,6 +172,16 @@ fn secrets_from_files_named_by_variables() {
     fs::write(&path, format!("{SECRET}\n")).unwrap();
     let path = path.to_str().unwrap();
     let at = format!("@{path}");
+    let of_bridge = [("PILOTFISH_BRIDGE_URL", "http://b"), ("PILOTFISH_BRIDGE_CONTROLLER", "main")];
+    for variable in [("PILOTFISH_BRIDGE_TOKEN", at.as_str()), ("PILOTFISH_BRIDGE_TOKEN_FILE", path)]
+    {
+        let [url, controller] = of_bridge;
+        let line = words("-webSocket -url http://c -name n -secret x");
+        let configuration = run_with(&line, &[url, controller, variable]);
+        assert_eq!(configuration.bridge.unwrap().token.expose(), SECRET, "{variable:?}");
+        let names = configuration.environment.iter().map(|(name, _)| name.to_str().unwrap());
+        assert!(!names.into_iter().any(|name| name == "PILOTFISH_BRIDGE_TOKEN"));
+    }
     for variable in [("JENKINS_SECRET", at.as_str()), ("JENKINS_SECRET_FILE", path)] {
         let configuration = run_with(&words("-url http://c -name n -webSocket"), &[variable]);
         assert_eq!(configuration.secret.expose(), SECRET);
