@@ -20,5 +20,5 @@ pub mod observe;
 pub mod preflight;
 pub mod run;
 pub mod secret;
-pub mod signals;
+pub mod unix;
 pub mod workdir;

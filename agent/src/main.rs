@@ -2,12 +2,11 @@
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
-use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
 
 use pilotfish_agent::cli::{self, Invocation, Subcommand};
 use pilotfish_agent::exit::Exit;
-use pilotfish_agent::{run, secret};
+use pilotfish_agent::{run, secret, unix};
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
@@ -48,7 +47,7 @@ fn execute(command: &OsString) -> ExitCode {
             Err(error) => error,
         }
     } else {
-        Command::new(command).exec()
+        unix::become_program(&mut Command::new(command))
     };
     complain(&format!(
         "pilotfish-agent: cannot run {}, the only argument: {error}. To start the agent, give options \

@@ -20,7 +20,7 @@ use crate::logging::Logging;
 use crate::memory::Memory;
 use crate::observe::{self, Traces};
 use crate::preflight::{self, Problem};
-use crate::signals;
+use crate::unix::signals;
 use crate::workdir::{self, Directories};
 
 /// What every part of the running agent may need.

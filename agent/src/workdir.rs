@@ -6,10 +6,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::Access;
-
 use crate::cli::{Configuration, WorkDirectoryOptions};
 use crate::preflight::{Problem, explain};
+use crate::unix;
 
 /// The directories that the agent uses, all of them existing where not said otherwise.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -170,15 +169,14 @@ fn verify(role: Role, path: &Path, must_exist: bool) -> Result<(), WorkDirectory
     match fs::metadata(&path) {
         Ok(metadata) if !metadata.is_dir() => Err(WorkDirectoryError::NotDirectory { role, path }),
         Ok(_) => {
-            let all = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
-            rustix::fs::access(&path, all).map_err(|errno| match explain(&path, &errno.into()) {
+            unix::may_use_directory(&path).map_err(|error| match explain(&path, &error) {
                 Some(problem @ Problem::ReadOnly { .. }) => WorkDirectoryError::Problem(problem),
                 // Whoever owns it may have taken the rights from himself.
                 Some(problem @ Problem::NotWritable { owner, user, .. }) if owner != user => {
                     WorkDirectoryError::Problem(problem)
                 }
                 _ => {
-                    let user = rustix::process::getuid().as_raw();
+                    let user = unix::real_user();
                     WorkDirectoryError::NotAccessible { role, path, user }
                 }
             })

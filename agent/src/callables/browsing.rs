@@ -15,6 +15,7 @@ use crate::files::links::LinkCheck;
 use crate::files::scanner::{Checked, DirScanner, FileVisitor};
 use crate::files::transfer::{ListFilter, list};
 use crate::files::{Cancel, FileError};
+use crate::unix::can_read;
 
 pub(super) const ENTRIES: &[Entry] = &[
     Entry {
@@ -133,11 +134,6 @@ fn entry(path: &Path, href: &str) -> Datum {
 
 fn name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-/// `java.io.File.canRead`.
-fn can_read(path: &Path) -> bool {
-    rustix::fs::access(path, rustix::fs::Access::READ_OK).is_ok()
 }
 
 /// An order close to that of `java.text.Collator`: letters without case first, capitals last.

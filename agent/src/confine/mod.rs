@@ -33,6 +33,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use crate::files::{FileError, JavaClass};
+use crate::unix;
 
 pub use threads::{FileThreads, Gone};
 
@@ -239,7 +240,7 @@ fn resolve(path: &Path, follow: bool) -> io::Result<PathBuf> {
             Ok(target) => {
                 links += 1;
                 if links > MAX_LINKS {
-                    return Err(rustix::io::Errno::LOOP.into());
+                    return Err(unix::too_many_links());
                 }
                 if target.is_absolute() {
                     resolved = PathBuf::from("/");

@@ -12,12 +12,12 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use jenkins_remoting::transport::Cookie;
-use rustix::fs::OFlags;
 use sha2::{Digest as _, Sha256};
+
+use crate::unix;
 
 /// The first line of a file, so that a later format can be told from this one.
 const FORMAT: &str = "pilotfish connection cookie 1";
@@ -103,13 +103,9 @@ impl CookieStore {
         if !matches!(self.held, Held::NotYet) {
             return true;
         }
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .custom_flags(no_follow())
-            .open(&self.lock_file);
+        let mut options = OpenOptions::new();
+        let options = options.create(true).truncate(false).write(true);
+        let file = unix::plain(unix::private(options)).open(&self.lock_file);
         let locked = match file {
             Ok(file) => file.try_lock().map(|()| file),
             Err(error) => Err(TryLockError::Error(error)),
@@ -126,7 +122,7 @@ impl CookieStore {
     }
 
     fn read(&self) -> io::Result<Cookie> {
-        let file = OpenOptions::new().read(true).custom_flags(no_follow()).open(&self.file)?;
+        let file = unix::plain(OpenOptions::new().read(true)).open(&self.file)?;
         let mut text = String::new();
         file.take(MAX_BYTES).read_to_string(&mut text)?;
         let wrong = |problem: &str| io::Error::new(io::ErrorKind::InvalidData, problem.to_owned());
@@ -150,16 +146,12 @@ impl CookieStore {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+        let mut options = OpenOptions::new();
+        let mut file = unix::private(options.write(true).create_new(true)).open(&new)?;
         file.write_all(format!("{FORMAT}\n{}\n{}\n", self.about, cookie.expose()).as_bytes())?;
         file.sync_data()?;
         fs::rename(&new, &self.file)
     }
-}
-
-/// A link would lead elsewhere, a pipe would block.
-fn no_follow() -> i32 {
-    (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::FlockOperation;
+use crate::unix;
 
 /// How many agents may share a directory; the second's files are `name.0.1`.
 const MOST_SHARED: u32 = 100;
@@ -114,12 +114,8 @@ fn lock(path: &Path) -> io::Result<Option<File>> {
     name.push(".lck");
     let file =
         OpenOptions::new().create(true).write(true).truncate(false).open(PathBuf::from(name))?;
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(Some(file)),
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
-        // Some network file systems have no locks: log without one rather than not at all.
-        Err(_) => Ok(Some(file)),
-    }
+    // Without locks (some network file systems): log all the same.
+    Ok(unix::lock(&file).then_some(file))
 }
 
 #[cfg(test)]

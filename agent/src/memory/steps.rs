@@ -3,13 +3,11 @@
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::fs::OFlags;
-
 use super::guard::Candidate;
+use crate::unix;
 
 /// How often steps whose control directory the controller removed are looked for.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(10);
@@ -141,11 +139,7 @@ pub(super) fn append(step: &Step, line: &str) {
 
 /// Appends a line to a log that exists. In one write, so that no output of the build comes into it.
 pub(super) fn append_to(log: &Path, line: &str) {
-    let opened = OpenOptions::new()
-        .append(true)
-        // A link would lead elsewhere, a pipe would block.
-        .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
-        .open(log);
+    let opened = unix::plain(OpenOptions::new().append(true)).open(log);
     let written = opened.and_then(|mut file| file.write_all(format!("{line}\n").as_bytes()));
     if let Err(error) = written {
         tracing::warn!("the log {} cannot be written to: {error}", log.display());

@@ -16,10 +16,9 @@
 use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::io::Errno;
+use crate::unix;
 
 /// Less free space than this, in bytes, is as good as none: a check-out or a log needs more.
 const LITTLE_SPACE: u64 = 64 << 20;
@@ -178,23 +177,22 @@ pub fn explain(path: &Path, error: &io::Error) -> Option<Problem> {
     // A directory that does not exist yet is on the file system of the one above it.
     let there = path.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(path);
     let path = there.to_owned();
-    match Errno::from_io_error(error)? {
-        Errno::ROFS => Some(Problem::ReadOnly { path, advice: MOUNT_WORK }),
-        Errno::ACCESS | Errno::PERM => {
-            let owner = fs::metadata(there).map_or(0, |metadata| metadata.uid());
-            Some(Problem::NotWritable { path, owner, user: user() })
-        }
-        Errno::NOSPC | Errno::DQUOT => {
-            Some(space(there).into_iter().next().unwrap_or(Problem::Full { path, free: 0 }))
-        }
-        _ => None,
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        let owner = fs::metadata(there).map_or(0, |metadata| unix::owner(&metadata));
+        return Some(Problem::NotWritable { path, owner, user: unix::effective_user() });
     }
+    if unix::is_read_only(error) {
+        return Some(Problem::ReadOnly { path, advice: MOUNT_WORK });
+    }
+    unix::is_full(error)
+        .then(|| space(there).into_iter().next().unwrap_or(Problem::Full { path, free: 0 }))
 }
 
 /// Writes a file and removes it: rights alone do not say whether that works.
 fn writable(directory: &Path, advice: &'static str) -> Option<Problem> {
     let probe = directory.join(format!(".pilotfish-{}", uuid::Uuid::new_v4()));
-    let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&probe);
+    let mut options = OpenOptions::new();
+    let opened = unix::private(options.write(true).create_new(true)).open(&probe);
     let written = opened.and_then(|mut file| file.write_all(&PROBE));
     let _ = fs::remove_file(&probe);
     let error = written.err()?;
@@ -211,24 +209,23 @@ fn writable(directory: &Path, advice: &'static str) -> Option<Problem> {
 }
 
 fn space(path: &Path) -> Vec<Problem> {
-    let Ok(disk) = rustix::fs::statvfs(path) else { return Vec::new() };
-    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-    let total = disk.f_blocks.saturating_mul(disk.f_frsize);
+    let Ok(room) = unix::room(path) else { return Vec::new() };
+    let free = room.available;
     let mut problems = Vec::new();
     // A volume that is small on purpose is not full for that.
-    if total > 0 && free < LITTLE_SPACE.min(total / 10) {
+    if room.total > 0 && free < LITTLE_SPACE.min(room.total / 10) {
         problems.push(Problem::Full { path: path.to_owned(), free });
     }
     // Some file systems make inodes as they need them, and say 0.
-    if disk.f_files > 0 && disk.f_favail < FEW_INODES.min(disk.f_files / 10) {
-        problems.push(Problem::NoInodes { path: path.to_owned(), free: disk.f_favail });
+    if room.files > 0 && room.available_files < FEW_INODES.min(room.files / 10) {
+        problems.push(Problem::NoInodes { path: path.to_owned(), free: room.available_files });
     }
     problems
 }
 
 /// Files of others among the first of the work directory and of the workspaces.
 fn foreign_files(work: &Path) -> Option<Problem> {
-    let user = user();
+    let user = unix::effective_user();
     // The superuser may change everything.
     if user == 0 {
         return None;
@@ -241,9 +238,8 @@ fn foreign_files(work: &Path) -> Option<Problem> {
         }))
         .take(MAX_LOOKED_AT)
         .filter_map(|path| {
-            let owner = fs::symlink_metadata(&path).ok()?.uid();
-            let refused =
-                owner != user && rustix::fs::access(&path, rustix::fs::Access::WRITE_OK).is_err();
+            let owner = unix::owner(&fs::symlink_metadata(&path).ok()?);
+            let refused = owner != user && !unix::can_write(&path);
             refused.then_some((path, owner))
         })
         .collect();
@@ -251,12 +247,10 @@ fn foreign_files(work: &Path) -> Option<Problem> {
     Some(Problem::ForeignFiles { path, count: foreign.len(), owner, user })
 }
 
-fn user() -> u32 {
-    rustix::process::geteuid().as_raw()
-}
-
 #[cfg(test)]
 mod tests {
+    use rustix::io::Errno;
+
     use super::*;
 
     #[test]
@@ -278,7 +272,7 @@ mod tests {
                 .unwrap()
                 .contains("is on a read-only file system: mount a writable volume")
         );
-        let user = user();
+        let user = unix::effective_user();
         assert_eq!(
             explained(Errno::ACCESS).unwrap(),
             format!(

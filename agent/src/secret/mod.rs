@@ -10,10 +10,11 @@
 mod wipe;
 
 use std::ffi::OsString;
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
 pub use jenkins_remoting::transport::Secret;
 pub use wipe::WipeError;
+
+use crate::unix;
 
 /// What is written over a secret.
 const MASK: u8 = b'*';
@@ -37,9 +38,7 @@ pub const SECRET_VARIABLES: [&str; 4] = [
 pub fn protect(secrets: &[Secret]) -> Result<(), WipeError> {
     // /proc/self/maps and /proc/self/stat are complete only while the process is dumpable.
     let wiped = wipe::wipe(secrets);
-    let undumpable =
-        rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
-            .map_err(|error| WipeError::Undumpable(error.into()));
+    let undumpable = unix::make_undumpable().map_err(WipeError::Undumpable);
     wiped.and(undumpable)
 }
 
@@ -56,9 +55,9 @@ pub fn presentable_environment(
         .iter()
         .filter(|(name, _)| !SECRET_VARIABLES.iter().any(|secret| name == secret))
         .map(|(name, value)| {
-            let mut bytes = value.as_bytes().to_vec();
+            let mut bytes = unix::bytes_of(value).to_vec();
             mask_entry(&mut bytes, secrets);
-            (name.clone(), OsString::from_vec(bytes))
+            (name.clone(), unix::text_of(bytes))
         })
         .collect()
 }

@@ -3,10 +3,8 @@
 //! The controller sends this when a tool is installed from the network. After an exception it downloads by itself and
 //! sends the contents, so the worst that a failure here costs is time and a stack trace in the log of the build.
 
-use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use java_object_stream::{AccessError, Datum, Node};
@@ -19,6 +17,7 @@ use crate::confine::check_here;
 use crate::files::tar_in::extract_tar;
 use crate::files::zip_in::extract_zip_stream;
 use crate::files::{Cancel, Compression, FileError, JavaClass, LinkPolicy};
+use crate::unix;
 
 /// What an agent follows: the directory for tools may be a link to another disk.
 const LINKS: LinkPolicy = LinkPolicy::FollowExisting;
@@ -159,7 +158,7 @@ fn percent_decode(text: &str) -> PathBuf {
             }
         }
     }
-    OsString::from_vec(bytes).into()
+    unix::text_of(bytes).into()
 }
 
 /// Counts the bytes of the archive (`CountingInputStream`).

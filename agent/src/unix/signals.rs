@@ -17,7 +17,7 @@
 
 use std::sync::Arc;
 
-use rustix::process::{Signal, getpid, kill_process};
+use rustix::process::Signal;
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 
 use crate::memory::Memory;
@@ -27,7 +27,7 @@ pub fn handle(memory: &Arc<Memory>) {
     if !is_ignored(Signal::HUP) {
         on(SignalKind::hangup(), || {
             tracing::info!("SIGHUP: the same as SIGTERM");
-            let _ = kill_process(getpid(), Signal::TERM);
+            super::end_this_process();
         });
     }
     let memory = Arc::clone(memory);
