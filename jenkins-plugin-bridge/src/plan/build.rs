@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::choice::chosen;
-use super::condition::{Condition, Facts, RunFacts, StageFacts, Verdict};
+use super::condition::{Condition, Facts, RunFacts, Verdict};
 use super::matrix::{Combination, combinations, label};
 use super::model::{
     Decision, DecisionState, DeferredCondition, JobName, LayerName, ParameterScope, Plan,
@@ -237,10 +237,10 @@ impl Work<'_> {
         let Some(parameters) = self.stage_parameters(entry, stage, matrix) else {
             return planned;
         };
-        let facts = StageFacts::new(self.facts, &parameters);
+        let facts = self.facts.with_params(&parameters);
         if stage.when.is_some() {
             let of_template = (stage.when.as_ref(), ParameterScope::Stage);
-            let second = self.decide(&[of_template], entry, Some((matrix, facts.get())));
+            let second = self.decide(&[of_template], entry, Some((matrix, &facts)));
             planned.decision = merged(planned.decision, second);
             if planned.decision.state == DecisionState::Skipped {
                 return planned;
@@ -304,7 +304,7 @@ impl Work<'_> {
         let scope = Scope { params: self.parameters, matrix };
         let mut given = BTreeMap::new();
         let mut wrong = false;
-        for (name, _) in stage.template.parameters.properties() {
+        for name in stage.rules.properties().iter().map(|one| one.name.as_str()) {
             let value = match entry.with.get(name) {
                 // A lone placeholder of a parameter that was not given gives nothing.
                 Some(Value::String(text)) if self.is_absent(text) => continue,

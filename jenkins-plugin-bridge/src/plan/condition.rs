@@ -19,7 +19,7 @@ use serde_json::Value;
 use crate::text::{nearest_hint, shown};
 
 pub use facts::Facts;
-pub(super) use facts::StageFacts;
+use facts::asked_for;
 use height::{MAX_HEIGHT, height};
 pub use references::References;
 use references::references;
@@ -212,7 +212,14 @@ impl Condition {
         matrix: &BTreeMap<String, Value>,
     ) -> Result<Verdict, String> {
         let mut scope = facts.context.new_inner_scope();
-        let _ = scope.add_variable("matrix", matrix);
+        let References { variables, params, axes, whole, .. } = &self.references;
+        for (name, all, names) in [("params", facts.params, params), ("matrix", matrix, axes)] {
+            if variables.contains(name) {
+                let value = asked_for(all, names, whole.contains(name))
+                    .map_err(|error| format!("`{}`: {error}", self.source))?;
+                scope.add_variable_from_value(name, value);
+            }
+        }
         let unknown = |name: &&&str| self.references.variables.contains(**name);
         let unknown: BTreeSet<_> = facts.unknown.iter().filter(unknown).copied().collect();
         verdict(self.program.expression(), &scope, &unknown)

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::property::Property;
 use super::template::value_text;
 
 /// The most bytes of a value in a variable. Linux takes 128 KiB for `NAME=value`; the rest is
@@ -212,10 +213,9 @@ pub fn variable_text(schema: &Value, value: &Value) -> String {
 
 impl Bound {
     /// Puts a parameter where its schema says.
-    pub fn add(&mut self, parameter: &str, schema: &Value, value: &Value) {
-        let text = variable_text(schema, value);
-        let target = if is_file(schema) { &mut self.files } else { &mut self.variables };
-        target.insert(variable_of(parameter, schema), text);
+    pub fn add(&mut self, parameter: &Property, value: &Value) {
+        let target = if parameter.is_file { &mut self.files } else { &mut self.variables };
+        target.insert(parameter.variable.clone(), parameter.text(value));
     }
 }
 

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use super::condition::{Condition, StageFacts, Verdict};
+use super::condition::{Condition, Facts, Verdict};
 use super::environment::{MAX_VARIABLE, is_forbidden};
 use super::model::{PlanContainer, PlanStep};
-use super::template::Scope;
+use super::template::{Scope, has_placeholder};
 use crate::catalog::model::{Container, ContainerPatch, Environment, Resources, Span, Step};
 use crate::error::Problem;
 
 /// Fills texts for one stage and keeps what is wrong.
 pub(super) struct Filler<'a, 'f> {
-    pub facts: &'a StageFacts<'f>,
+    pub facts: &'a Facts<'f>,
     pub conditions: &'a BTreeMap<String, Condition>,
     pub own: Scope<'a>,
     pub outer: Scope<'a>,
@@ -27,7 +27,7 @@ impl Filler<'_, '_> {
     fn filled(&mut self, part: &str, result: Result<String, String>) -> String {
         match result {
             Ok(text) => {
-                if text.contains('\0') || text.len() > MAX_VARIABLE {
+                if memchr::memchr(0, text.as_bytes()).is_some() || text.len() > MAX_VARIABLE {
                     self.problem(part, "the text has a NUL character or is over 96 KiB");
                 }
                 text
@@ -68,7 +68,7 @@ impl Filler<'_, '_> {
     }
 
     fn check_name(&mut self, part: &str, name: &str, value: &str) {
-        if value.contains("${{") && is_forbidden(name) {
+        if has_placeholder(value) && is_forbidden(name) {
             self.problem(
                 part,
                 format!("variable `{name}` steers programs and cannot be bound to a parameter"),
@@ -115,7 +115,7 @@ impl Filler<'_, '_> {
         first: Option<&String>,
     ) -> Option<PlanStep> {
         if let Some(source) = &step.when {
-            match self.conditions.get(source)?.evaluate(self.facts.get(), self.own.matrix) {
+            match self.conditions.get(source)?.evaluate(self.facts, self.own.matrix) {
                 Ok(Verdict::True) => {}
                 Ok(Verdict::False) => return None,
                 Ok(Verdict::Unknown) => {

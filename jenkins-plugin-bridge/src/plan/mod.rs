@@ -17,6 +17,7 @@ pub mod matrix;
 mod model;
 pub mod parameters;
 mod prepare;
+mod property;
 pub mod template;
 pub mod tree;
 

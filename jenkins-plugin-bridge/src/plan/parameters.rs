@@ -7,9 +7,8 @@ use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::{PatternOptions, ValidationError, Validator};
 use serde_json::{Map, Value, json};
 
-use super::environment::{
-    MAX_VARIABLE, is_file, is_forbidden, is_variable_name, variable_of, variable_text,
-};
+use super::environment::{MAX_VARIABLE, is_forbidden, is_variable_name, variable_of};
+use super::property::{Property, are_independent};
 use crate::catalog::model::ParameterSchema;
 use crate::catalog::schema::dotted;
 use crate::error::Problem;
@@ -22,7 +21,22 @@ const MAX_PATTERN: usize = 1024 * 1024;
 #[derive(Debug)]
 pub struct ParameterRules {
     schema: ParameterSchema,
+    /// By name.
+    properties: Vec<Property>,
+    required: Vec<String>,
+    /// Of all parameters together.
     validator: Validator,
+}
+
+fn validator(schema: &Value) -> Result<Validator, ValidationError<'static>> {
+    // Patterns come from people who may write anything: the linear engine, with a bound.
+    let patterns = PatternOptions::regex().size_limit(MAX_PATTERN);
+    jsonschema::options()
+        .with_draft(jsonschema::Draft::Draft202012)
+        .should_validate_formats(true)
+        .with_pattern_options(patterns)
+        .offline()
+        .build(schema)
 }
 
 impl ParameterRules {
@@ -49,7 +63,8 @@ impl ParameterRules {
     pub fn compile(schema: &ParameterSchema) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let required = schema.0.get("required").and_then(Value::as_array).into_iter().flatten();
-        for name in required.filter_map(Value::as_str) {
+        let required: Vec<&str> = required.filter_map(Value::as_str).collect();
+        for name in &required {
             if schema.property(name).is_none() {
                 let hint = nearest_hint(name, schema.properties().map(|(name, _)| name));
                 let message = format!("there is no parameter `{name}`{hint}");
@@ -59,16 +74,8 @@ impl ParameterRules {
         let mut full: Map<String, Value> = schema.0.clone();
         full.insert("type".into(), json!("object"));
         full.insert("additionalProperties".into(), json!(false));
-        // Patterns come from people who may write anything: the linear engine, with a bound.
-        let patterns = PatternOptions::regex().size_limit(MAX_PATTERN);
-        let validator = jsonschema::options()
-            .with_draft(jsonschema::Draft::Draft202012)
-            .should_validate_formats(true)
-            .with_pattern_options(patterns)
-            .offline()
-            .build(&Value::Object(full));
-        let validator = match validator {
-            Ok(validator) => validator,
+        let whole = match validator(&Value::Object(full)) {
+            Ok(whole) => whole,
             Err(error) => {
                 let path = dotted(error.instance_path().as_str());
                 let message = format!("not a JSON Schema: {error}");
@@ -76,7 +83,16 @@ impl ParameterRules {
                 return Err(problems);
             }
         };
-        let rules = Self { schema: schema.clone(), validator };
+        let independent = are_independent(&schema.0);
+        let property = |(name, one): (&str, &Value)| {
+            Property::new(name, one, independent.then(|| validator(one).ok()).flatten())
+        };
+        let rules = Self {
+            properties: schema.properties().map(property).collect(),
+            required: required.into_iter().map(str::to_owned).collect(),
+            schema: schema.clone(),
+            validator: whole,
+        };
         for (name, one) in schema.properties() {
             if let Some(default) = one.get("default") {
                 let only = BTreeMap::from([(name.to_owned(), default.clone())]);
@@ -89,6 +105,12 @@ impl ParameterRules {
             }
         }
         if problems.is_empty() { Ok(rules) } else { Err(problems) }
+    }
+
+    /// The parameters, by name.
+    #[must_use]
+    pub fn properties(&self) -> &[Property] {
+        &self.properties
     }
 
     /// The schema.
@@ -106,10 +128,15 @@ impl ParameterRules {
         given: BTreeMap<String, Value>,
     ) -> Result<BTreeMap<String, Value>, Vec<Problem>> {
         let mut values = given;
-        for (name, schema) in self.schema.properties() {
-            if let Some(default) = schema.get("default") {
-                values.entry(name.to_owned()).or_insert_with(|| default.clone());
+        for one in &self.properties {
+            if let Some(default) = &one.default
+                && !values.contains_key(&one.name)
+            {
+                values.insert(one.name.clone(), default.clone());
             }
+        }
+        if self.are_sound(&values) {
+            return Ok(values);
         }
         let (values, problems) = self.problems_of(values);
         if problems.is_empty() { Ok(values) } else { Err(problems) }
@@ -132,6 +159,22 @@ impl ParameterRules {
             .collect()
     }
 
+    /// Whether nothing is wrong with values. `false` also where only the check of all of them together
+    /// can tell, which takes many times as long.
+    fn are_sound(&self, values: &BTreeMap<String, Value>) -> bool {
+        let mut known = self.properties.iter();
+        let mut problems = Vec::new();
+        // Both are in the order of names.
+        let each = values.iter().all(|(name, value)| {
+            let property = known.find(|one| one.name >= *name).filter(|one| one.name == *name);
+            property.is_some_and(|one| {
+                check_data(one, value, &mut problems);
+                problems.is_empty() && one.is_valid(value)
+            })
+        });
+        each && self.required.iter().all(|name| values.contains_key(name))
+    }
+
     /// What is wrong with values, which are given back.
     fn problems_of(
         &self,
@@ -150,8 +193,8 @@ impl ParameterRules {
             _ => BTreeMap::new(),
         };
         for (name, value) in &values {
-            if let Some(schema) = self.schema.property(name) {
-                check_data(name, schema, value, &mut problems);
+            if let Some(property) = self.properties.iter().find(|one| one.name == *name) {
+                check_data(property, value, &mut problems);
             }
         }
         problems.sort();
@@ -290,18 +333,16 @@ fn accepted(kind: &ValidationErrorKind) -> Option<String> {
 }
 
 /// The rules for what goes into an environment, beside the schema.
-fn check_data(name: &str, schema: &Value, value: &Value, problems: &mut Vec<Problem>) {
-    let dashes = schema.get("x-allow-leading-dash").and_then(Value::as_bool) == Some(true);
-    let lines = schema.get("x-format").and_then(Value::as_str) == Some("lines");
-    check_texts(name, value, dashes, lines, problems);
-    let text = variable_text(schema, value);
-    if text.len() > MAX_VARIABLE && !is_file(schema) {
+fn check_data(property: &Property, value: &Value, problems: &mut Vec<Problem>) {
+    check_texts(&property.name, value, property.dashes, property.lines, problems);
+    let length = property.text_length(value);
+    if length > MAX_VARIABLE && !property.is_file {
         problems.push(Problem::new(
-            name,
+            property.name.clone(),
             format!(
                 "{} breaks the rule `size`: accepted are 96 KiB in a variable, this is {} bytes; the template can take more with `x-pass: file`",
                 shown(value),
-                text.len()
+                length
             ),
         ));
     }

@@ -1,7 +1,9 @@
 //! Placeholders: `${{ params.name }}` and `${{ matrix.axis }}` in the values of a template.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
+use memchr::memmem::Finder;
 use serde_json::Value;
 
 use crate::text::nearest_hint;
@@ -40,6 +42,13 @@ pub struct Scope<'a> {
     pub params: &'a BTreeMap<String, Value>,
     /// Values of the matrix by axis.
     pub matrix: &'a BTreeMap<String, Value>,
+}
+
+/// Whether a text has a placeholder, well formed or not. Whole scripts are searched for every plan.
+#[must_use]
+pub fn has_placeholder(text: &str) -> bool {
+    static OPENING: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("${{"));
+    OPENING.find(text.as_bytes()).is_some()
 }
 
 /// Splits a text into its parts.
@@ -123,7 +132,7 @@ impl<'a> Scope<'a> {
     /// # Errors
     /// A placeholder that is malformed or has no value.
     pub fn text(&self, text: &str) -> Result<String, String> {
-        if !text.contains("${{") {
+        if !has_placeholder(text) {
             return Ok(text.to_owned());
         }
         let mut filled = String::new();
@@ -143,7 +152,7 @@ impl<'a> Scope<'a> {
     /// As [`text`](Self::text).
     pub fn value(&self, value: &Value) -> Result<Value, String> {
         Ok(match value {
-            Value::String(text) if text.contains("${{") => match parts(text)?.as_slice() {
+            Value::String(text) if has_placeholder(text) => match parts(text)?.as_slice() {
                 [Part::Placeholder(one)] => self.lookup(one)?.clone(),
                 _ => Value::String(self.text(text)?),
             },

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{Work, active};
 use crate::catalog::model::{Environment, Reports, Span, StageEntry, Step};
-use crate::plan::condition::StageFacts;
+use crate::plan::condition::Facts;
 use crate::plan::environment::{Bound, MAX_ENVIRONMENT};
 use crate::plan::fill::Filler;
 use crate::plan::matrix::Combination;
@@ -20,7 +20,7 @@ impl Work<'_> {
         planned: &mut PlanStage,
         entry: &StageEntry,
         stage: &PreparedStage,
-        (parameters, facts): (&BTreeMap<String, Value>, &StageFacts<'_>),
+        (parameters, facts): (&BTreeMap<String, Value>, &Facts<'_>),
         matrix: &Combination,
     ) {
         let template = &stage.template;
@@ -55,9 +55,9 @@ impl Work<'_> {
         let outer = filler.outer_environment(&entry.environment);
         environment.extend(outer);
         let mut bound = Bound::default();
-        for (name, schema) in template.parameters.properties() {
-            if let Some(value) = parameters.get(name) {
-                bound.add(name, schema, value);
+        for one in stage.rules.properties() {
+            if let Some(value) = parameters.get(&one.name) {
+                bound.add(one, value);
             }
         }
         environment.extend(bound.variables);
@@ -191,6 +191,9 @@ pub(super) fn empty_stage(id: String, name: String, title: String, template: Str
 /// A glob without its `.` components, which a directory parameter brings along: Ant's patterns, and so
 /// those of Jenkins, match no path with them.
 fn without_here(glob: &str) -> String {
+    if !glob.starts_with('.') && !glob.contains("/.") {
+        return glob.to_owned();
+    }
     glob.split('/').filter(|part| *part != ".").collect::<Vec<_>>().join("/")
 }
 

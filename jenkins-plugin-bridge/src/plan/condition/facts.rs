@@ -1,10 +1,11 @@
 //! The facts that conditions speak of, as CEL has them and as people read them.
 
-use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use cel::extractors::This;
+use cel::objects::Key;
 use cel::{Context, Env, Value as CelValue};
 use globset::{GlobBuilder, GlobMatcher};
 use serde_json::Value;
@@ -13,10 +14,11 @@ use super::{Outcome, RunFacts};
 use crate::catalog::model::PlanFacts;
 use crate::text::shown;
 
-/// The values of the variables of conditions, for one plan.
+/// The values of the variables of conditions, for one plan. Parameters and axes are not among the
+/// variables of `context`: each condition is given those that it asks for.
 pub struct Facts<'a> {
-    pub(super) context: Context<'a, 'a>,
-    pub(super) unknown: BTreeSet<&'static str>,
+    pub(super) context: Rc<Context<'a, 'a>>,
+    pub(super) unknown: Rc<BTreeSet<&'static str>>,
     pub(super) params: &'a BTreeMap<String, Value>,
     pub(super) known: Known<'a>,
 }
@@ -90,7 +92,6 @@ impl<'a> Facts<'a> {
         let _ = context.add_function("glob", cel_glob);
         let _ = context.add_function("any_match", cel_any_match);
         let text = |value: &Option<String>| value.clone().unwrap_or_default();
-        let _ = context.add_variable("params", params);
         context.add_variable_from_value("branch", text(&plan.branch));
         context.add_variable_from_value("tag", text(&plan.tag));
         context.add_variable_from_value("pull_request", text(&plan.pull_request));
@@ -121,13 +122,21 @@ impl<'a> Facts<'a> {
             changed_files: run.changed_files.as_deref().or(plan.changed_files.as_deref()),
             results: run.results.as_ref(),
         };
-        Self { context, unknown, params, known }
+        Self { context: Rc::new(context), unknown: Rc::new(unknown), params, known }
     }
 
-    fn with_params(&'a self, params: &'a BTreeMap<String, Value>) -> Facts<'a> {
-        let mut context = self.context.new_inner_scope();
-        let _ = context.add_variable("params", params);
-        Facts { context, unknown: self.unknown.clone(), params, known: self.known }
+    /// The same facts with other parameters: those of a stage.
+    #[must_use]
+    pub fn with_params<'b>(&self, params: &'b BTreeMap<String, Value>) -> Facts<'b>
+    where
+        'a: 'b,
+    {
+        Facts {
+            context: Rc::clone(&self.context),
+            unknown: Rc::clone(&self.unknown),
+            params,
+            known: self.known,
+        }
     }
 }
 
@@ -163,22 +172,26 @@ fn files_shown(files: &[String]) -> String {
     }
 }
 
-/// Facts with the parameters of a stage. They are put together when a condition asks for them first: most
-/// stages have none.
-pub(in crate::plan) struct StageFacts<'a> {
-    base: &'a Facts<'a>,
-    params: &'a BTreeMap<String, Value>,
-    made: OnceCell<Facts<'a>>,
-}
-
-impl<'a> StageFacts<'a> {
-    pub(in crate::plan) fn new(base: &'a Facts<'a>, params: &'a BTreeMap<String, Value>) -> Self {
-        Self { base, params, made: OnceCell::new() }
-    }
-
-    pub(in crate::plan) fn get(&self) -> &Facts<'a> {
-        self.made.get_or_init(|| self.base.with_params(self.params))
-    }
+/// Those of the values that a condition asks for: all of them where it asks for the whole.
+pub(super) fn asked_for(
+    all: &BTreeMap<String, Value>,
+    names: &BTreeSet<String>,
+    whole: bool,
+) -> Result<CelValue, String> {
+    let pair = |(name, value): (&String, &Value)| {
+        let value = cel::to_value(value).map_err(|error| error.to_string())?;
+        Ok((Key::from(name.clone()), value))
+    };
+    let map: HashMap<Key, CelValue> = if whole {
+        all.iter().map(pair).collect::<Result<_, String>>()?
+    } else {
+        names
+            .iter()
+            .filter_map(|name| all.get_key_value(name))
+            .map(pair)
+            .collect::<Result<_, _>>()?
+    };
+    Ok(CelValue::Map(map.into()))
 }
 
 #[cfg(test)]

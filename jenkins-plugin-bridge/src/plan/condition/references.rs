@@ -17,6 +17,8 @@ pub struct References {
     pub axes: BTreeSet<String>,
     /// Stages whose results are asked for.
     pub results: BTreeSet<String>,
+    /// Variables that are not only asked for members by name: `size(params)`, `params[branch]`.
+    pub whole: BTreeSet<String>,
 }
 
 /// What a condition speaks of.
@@ -31,18 +33,21 @@ fn collect(expression: &IdedExpr, local: &mut Vec<String>, found: &mut Reference
         Expr::Ident(name) => {
             if !local.contains(name) && !name.starts_with('@') {
                 found.variables.insert(name.clone());
+                found.whole.insert(name.clone());
             }
         }
         Expr::Select(select) => {
-            member(&select.operand, &select.field, local, found);
-            collect(&select.operand, local, found);
+            if !member(&select.operand, &select.field, local, found) {
+                collect(&select.operand, local, found);
+            }
         }
         Expr::Call(call) => {
             if call.func_name == operators::INDEX
                 && let [operand, index] = call.args.as_slice()
                 && let Expr::Literal(LiteralValue::String(text)) = &index.expr
+                && member(operand, text.inner(), local, found)
             {
-                member(operand, text.inner(), local, found);
+                return;
             }
             // Operators have names that nobody can write.
             if call.func_name.starts_with(|c: char| c.is_ascii_alphabetic()) {
@@ -90,16 +95,19 @@ fn entries<'e>(
     }
 }
 
-fn member(operand: &IdedExpr, field: &str, local: &[String], found: &mut References) {
-    let Expr::Ident(name) = &operand.expr else { return };
+/// Takes note of a member of one of the variables that are maps; false for anything else.
+fn member(operand: &IdedExpr, field: &str, local: &[String], found: &mut References) -> bool {
+    let Expr::Ident(name) = &operand.expr else { return false };
     if local.contains(name) {
-        return;
+        return false;
     }
     let set = match name.as_str() {
         "params" => &mut found.params,
         "matrix" => &mut found.axes,
         "results" => &mut found.results,
-        _ => return,
+        _ => return false,
     };
     set.insert(field.to_owned());
+    found.variables.insert(name.clone());
+    true
 }
