@@ -198,7 +198,7 @@ impl Work<'_> {
         let entry = &one.entry;
         let uses = entry.uses.as_ref();
         let choice = uses.and_then(|uses| chosen(uses, self.parameters));
-        let stage = choice.and_then(|text| stages.get(&text));
+        let stage = choice.and_then(|text| stages.get(&*text));
         let suffix = label(matrix);
         let shown_title = match suffix.as_str() {
             "" => title(entry),
@@ -209,7 +209,7 @@ impl Work<'_> {
             entry.id().to_owned(),
             shown_title,
             match stage {
-                Some(one) => format!("{}@{}", one.template.name, one.template.version),
+                Some(one) => one.reference.clone(),
                 None => uses.map_or_else(String::new, |uses| uses.0.clone()),
             },
         );
@@ -340,7 +340,10 @@ impl Work<'_> {
     }
 
     fn is_absent(&self, text: &str) -> bool {
-        use super::template::{Namespace, Part, parts};
+        use super::template::{Namespace, Part, has_placeholder, parts};
+        if !has_placeholder(text) {
+            return false;
+        }
         match parts(text).as_deref() {
             Ok([Part::Placeholder(one)]) => {
                 one.namespace == Namespace::Params && !self.parameters.contains_key(&one.name)

@@ -1,10 +1,11 @@
 //! Stage templates chosen by a parameter: `uses: unit-test-${{ params.language }}`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::template::{Namespace, Scope, placeholders, value_text};
+use super::template::{Namespace, Scope, has_placeholder, placeholders, value_text};
 use crate::catalog::model::{ParameterSchema, StageReference, StageTemplate};
 use crate::catalog::{Catalog, Filed};
 use crate::text::nearest_hint;
@@ -65,13 +66,19 @@ fn texts(schema: &ParameterSchema, uses: &str) -> Result<Vec<String>, String> {
 
 /// The text that a reference becomes; none where its parameter was not given.
 #[must_use]
-pub fn chosen(uses: &StageReference, params: &BTreeMap<String, Value>) -> Option<String> {
+pub fn chosen<'u>(
+    uses: &'u StageReference,
+    params: &BTreeMap<String, Value>,
+) -> Option<Cow<'u, str>> {
+    if !has_placeholder(&uses.0) {
+        return Some(Cow::Borrowed(&uses.0));
+    }
     for one in placeholders(&uses.0).ok()? {
         if value_text(params.get(&one.name)?).is_empty() {
             return None;
         }
     }
-    Scope { params, matrix: &BTreeMap::new() }.text(&uses.0).ok()
+    Scope { params, matrix: &BTreeMap::new() }.text(&uses.0).ok().map(Cow::Owned)
 }
 
 fn missing(catalog: &Catalog, reference: &StageReference) -> String {

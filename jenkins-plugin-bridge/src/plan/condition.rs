@@ -7,6 +7,7 @@
 
 mod facts;
 mod height;
+mod quick;
 mod references;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +22,7 @@ use crate::text::{nearest_hint, shown};
 pub use facts::Facts;
 use facts::asked_for;
 use height::{MAX_HEIGHT, height};
+use quick::Quick;
 pub use references::References;
 use references::references;
 
@@ -211,7 +213,18 @@ impl Condition {
         facts: &Facts<'_>,
         matrix: &BTreeMap<String, Value>,
     ) -> Result<Verdict, String> {
-        let mut scope = facts.context.new_inner_scope();
+        if let Some(is) = (Quick { facts, matrix }).decide(self.program.expression()) {
+            return Ok(if is { Verdict::True } else { Verdict::False });
+        }
+        self.evaluate_with_engine(facts, matrix)
+    }
+
+    fn evaluate_with_engine(
+        &self,
+        facts: &Facts<'_>,
+        matrix: &BTreeMap<String, Value>,
+    ) -> Result<Verdict, String> {
+        let mut scope = facts.context().new_inner_scope();
         let References { variables, params, axes, whole, .. } = &self.references;
         for (name, all, names) in [("params", facts.params, params), ("matrix", matrix, axes)] {
             if variables.contains(name) {

@@ -204,6 +204,7 @@ pub struct Bound {
 #[must_use]
 pub fn variable_text(schema: &Value, value: &Value) -> String {
     match (value, schema.get("x-format").and_then(Value::as_str)) {
+        (Value::Bool(is), _) => is.to_string(),
         (Value::Array(items), Some("lines")) => {
             items.iter().map(|one| format!("{}\n", value_text(one))).collect()
         }

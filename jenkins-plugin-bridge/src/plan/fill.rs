@@ -1,18 +1,18 @@
 //! Filling the placeholders of a stage, and checking what comes out.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use super::condition::{Condition, Facts, Verdict};
+use super::condition::{Facts, Verdict};
 use super::environment::{MAX_VARIABLE, is_forbidden};
+use super::fixed::{PreparedStep, planned, planned_container};
 use super::model::{PlanContainer, PlanStep};
 use super::template::{Scope, has_placeholder};
-use crate::catalog::model::{Container, ContainerPatch, Environment, Resources, Span, Step};
+use crate::catalog::model::{Container, ContainerPatch, Environment, Resources};
 use crate::error::Problem;
 
 /// Fills texts for one stage and keeps what is wrong.
 pub(super) struct Filler<'a, 'f> {
     pub facts: &'a Facts<'f>,
-    pub conditions: &'a BTreeMap<String, Condition>,
     pub own: Scope<'a>,
     pub outer: Scope<'a>,
     pub id: &'a str,
@@ -78,44 +78,31 @@ impl Filler<'_, '_> {
 
     pub fn container(&mut self, one: &Container, patch: Option<&ContainerPatch>) -> PlanContainer {
         let mut environment = self.environment("containers.environment", &one.environment);
-        let mut planned = PlanContainer {
-            name: one.name.to_string(),
-            image: String::new(),
-            requests: one.requests.clone(),
-            limits: one.limits.clone(),
-            environment: Environment::new(),
-            caches: one.caches.clone(),
-            tools: one.tools.clone(),
+        let image = match patch.and_then(|patch| patch.image.as_ref()) {
+            Some(image) => self.outer_text("containers.image", image),
+            None => self.text("containers.image", &one.image),
         };
-        match patch.and_then(|patch| patch.image.as_ref()) {
-            Some(image) => planned.image = self.outer_text("containers.image", image),
-            None => planned.image = self.text("containers.image", &one.image),
-        }
-        if !is_image(&planned.image) {
+        if !is_image(&image) {
             let message = format!(
-                "{:?} is no name of an image: expected the form registry/name:tag or …@sha256:…",
-                planned.image
+                "{image:?} is no name of an image: expected the form registry/name:tag or …@sha256:…"
             );
             self.problem("containers.image", message);
         }
         if let Some(patch) = patch {
             environment.extend(self.outer_environment(&patch.environment));
-            patch_resources(&mut planned.requests, &patch.requests);
-            patch_resources(&mut planned.limits, &patch.limits);
         }
-        planned.environment = environment;
-        planned
+        planned_container(one, patch, image, environment)
     }
 
     pub fn step(
         &mut self,
         list: &str,
         number: usize,
-        step: &Step,
-        first: Option<&String>,
-    ) -> Option<PlanStep> {
-        if let Some(source) = &step.when {
-            match self.conditions.get(source)?.evaluate(self.facts, self.own.matrix) {
+        one: &PreparedStep,
+        container: Option<&str>,
+    ) -> Option<Arc<PlanStep>> {
+        if let Some(condition) = &one.condition {
+            match condition.evaluate(self.facts, self.own.matrix) {
                 Ok(Verdict::True) => {}
                 Ok(Verdict::False) => return None,
                 Ok(Verdict::Unknown) => {
@@ -125,26 +112,24 @@ impl Filler<'_, '_> {
                 Err(message) => self.problem(list, message),
             }
         }
+        if let Some(made) = one.made(number, container) {
+            return Some(made);
+        }
+        let step = &one.step;
         let script = self.text(list, step.script.as_ref()?);
-        Some(PlanStep {
-            name: step.name.clone().unwrap_or_else(|| format!("step {number}")),
-            shell: step.shell,
-            container: step.container.as_ref().map(ToString::to_string).or_else(|| first.cloned()),
-            environment: self.environment(list, &step.environment),
-            script,
-            timeout_seconds: step.timeout.as_ref().map(Span::seconds),
-        })
+        let environment = self.environment(list, &step.environment);
+        Some(Arc::new(planned(step, number, container, script, environment)))
     }
 }
 
 /// Whether a text can be an image: what could be an option of a container tool cannot.
-fn is_image(text: &str) -> bool {
+pub(super) fn is_image(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && text.len() <= 512
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-/:@".contains(c))
 }
 
-fn patch_resources(target: &mut Resources, patch: &Resources) {
+pub(super) fn patch_resources(target: &mut Resources, patch: &Resources) {
     let set = |target: &mut Option<_>, patch: &Option<_>| {
         if patch.is_some() {
             target.clone_from(patch);

@@ -12,6 +12,7 @@ pub mod diff;
 pub mod environment;
 pub mod evaluate;
 mod fill;
+mod fixed;
 pub mod layers;
 pub mod matrix;
 mod model;

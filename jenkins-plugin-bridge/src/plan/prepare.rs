@@ -2,15 +2,18 @@
 //! compiled. It is made once per pipeline and set of layers and used for every plan.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::binding::matches_job;
 use super::choice::choices;
 use super::condition::Condition;
+use super::fixed::{PreparedSteps, made_container};
 use super::layers::{Change, Layered};
+use super::model::PlanContainer;
 use super::parameters::ParameterRules;
 use crate::catalog::Catalog;
 use crate::catalog::model::{
-    JobRecord, Layer, Level, ParameterSchema, Pipeline, StageEntry, StageTemplate,
+    Container, JobRecord, Layer, Level, ParameterSchema, Pipeline, StageEntry, StageTemplate,
 };
 use crate::error::{BridgeError, Problem};
 use crate::text::nearest_hint;
@@ -55,8 +58,11 @@ pub(crate) struct PreparedStage {
     pub template: StageTemplate,
     pub rules: ParameterRules,
     pub when: Option<Condition>,
-    /// Conditions of steps, by their text.
-    pub step_conditions: BTreeMap<String, Condition>,
+    /// Its name and version, as plans have them.
+    pub reference: String,
+    pub steps: PreparedSteps,
+    /// The containers that are the same in every plan, in the order of the template.
+    pub containers: Vec<Option<Arc<PlanContainer>>>,
 }
 
 /// What a plan is asked for.
@@ -272,16 +278,16 @@ impl Work<'_> {
                 let prefix = format!("{path} uses {}: ", template.name);
                 let rules = self.rules(&template.parameters, &prefix);
                 let when = self.condition(&prefix, template.when.as_ref());
-                let mut step_conditions = BTreeMap::new();
-                let added = entry.extensions.values().flatten();
-                let sources = template.all_steps().into_iter().map(|(_, step)| step).chain(added);
-                for source in sources.filter_map(|step| step.when.as_ref()) {
-                    if let Some(condition) = self.condition(&prefix, Some(source)) {
-                        step_conditions.insert(source.clone(), condition);
-                    }
-                }
+                let steps = PreparedSteps::new(&template, entry, |step| {
+                    self.condition(&prefix, step.when.as_ref())
+                });
+                let made = |one: &Container| made_container(one, entry.containers.get(&one.name));
+                let containers = template.containers.iter().map(made).collect();
+                let reference = format!("{}@{}", template.name, template.version);
                 if let Some(rules) = rules {
-                    stages.insert(text, PreparedStage { template, rules, when, step_conditions });
+                    let stage =
+                        PreparedStage { template, rules, when, reference, steps, containers };
+                    stages.insert(text, stage);
                 }
             }
             PreparedKind::Stage(stages)

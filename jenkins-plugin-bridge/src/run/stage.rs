@@ -1,6 +1,7 @@
 //! One stage: tries, services, steps, post steps, reports.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::artifacts::{Found, collect};
@@ -213,7 +214,7 @@ impl Executor<'_> {
     async fn steps(
         &self,
         stage: &PlanStage,
-        steps: &[PlanStep],
+        steps: &[Arc<PlanStep>],
         number: &mut usize,
         context: &StepContext<'_>,
         cancel: &Cancel,

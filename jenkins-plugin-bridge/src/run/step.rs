@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use pilotfish_process::{
@@ -34,7 +35,7 @@ pub(super) enum StepEnd {
 /// What steps of a stage have in common.
 pub(super) struct StepContext<'a> {
     pub runtime: Runtime,
-    pub containers: &'a [PlanContainer],
+    pub containers: &'a [Arc<PlanContainer>],
     pub workspace: &'a Path,
     pub scripts: PathBuf,
     /// Where caches are kept.
@@ -89,7 +90,8 @@ impl StepContext<'_> {
         let container = step
             .container
             .as_ref()
-            .and_then(|name| self.containers.iter().find(|one| one.name == *name));
+            .and_then(|name| self.containers.iter().find(|one| one.name == *name))
+            .map(|one| &**one);
         if let Some(container) = container {
             own.extend(
                 container

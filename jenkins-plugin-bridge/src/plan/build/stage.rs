@@ -1,14 +1,16 @@
 //! Filling in a stage that runs: containers, environment, steps, reports, credentials.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::{Work, active};
-use crate::catalog::model::{Environment, Reports, Span, StageEntry, Step};
+use crate::catalog::model::{Environment, Reports, Span, StageEntry};
 use crate::plan::condition::Facts;
 use crate::plan::environment::{Bound, MAX_ENVIRONMENT};
 use crate::plan::fill::Filler;
+use crate::plan::fixed::PreparedStep;
 use crate::plan::matrix::Combination;
 use crate::plan::model::{PlanCredential, PlanService, PlanStage, PlanStep, PlanStepPost};
 use crate::plan::prepare::PreparedStage;
@@ -27,7 +29,6 @@ impl Work<'_> {
         let id = planned.id.clone();
         let mut filler = Filler {
             facts,
-            conditions: &stage.step_conditions,
             own: Scope { params: parameters, matrix },
             outer: Scope { params: self.parameters, matrix },
             id: &id,
@@ -37,7 +38,11 @@ impl Work<'_> {
         planned.containers = template
             .containers
             .iter()
-            .map(|one| filler.container(one, entry.containers.get(&one.name)))
+            .zip(&stage.containers)
+            .map(|(one, made)| match made {
+                Some(made) => Arc::clone(made),
+                None => Arc::new(filler.container(one, entry.containers.get(&one.name))),
+            })
             .collect();
         planned.services = template
             .services
@@ -54,13 +59,13 @@ impl Work<'_> {
         let mut environment = filler.environment("environment", &template.environment);
         let outer = filler.outer_environment(&entry.environment);
         environment.extend(outer);
-        let mut bound = Bound::default();
+        let mut bound = Bound { variables: environment, ..Bound::default() };
         for one in stage.rules.properties() {
             if let Some(value) = parameters.get(&one.name) {
                 bound.add(one, value);
             }
         }
-        environment.extend(bound.variables);
+        let mut environment = bound.variables;
         for (axis, value) in matrix {
             let name = format!("MATRIX_{}", axis.to_ascii_uppercase().replace('-', "_"));
             environment.insert(name, value_text(value));
@@ -74,46 +79,35 @@ impl Work<'_> {
         }
         planned.environment = environment;
         planned.files = bound.files;
-        let first = template.containers.first().map(|one| one.name.to_string());
-        let mut steps = |name: &str, all: &[Step], container: Option<&String>| -> Vec<PlanStep> {
-            let mut planned: Vec<PlanStep> = Vec::new();
+        let first = template.containers.first().map(|one| one.name.as_str());
+        let mut steps = |name: &str, all: &[PreparedStep], container: Option<&str>| {
+            let mut planned: Vec<Arc<PlanStep>> = Vec::with_capacity(all.len());
             for step in all {
-                match &step.extension {
-                    Some(point) => {
-                        for added in entry.extensions.get(point).into_iter().flatten() {
-                            let number = planned.len() + 1;
-                            planned.extend(filler.step(name, number, added, container));
-                        }
-                    }
-                    None => {
-                        let number = planned.len() + 1;
-                        planned.extend(filler.step(name, number, step, container));
-                    }
-                }
+                let number = planned.len() + 1;
+                planned.extend(filler.step(name, number, step, container));
             }
             planned
         };
-        planned.steps = steps("steps", &template.steps, first.as_ref());
+        planned.steps = steps("steps", &stage.steps.steps, first);
         // A rehearsal stands in for the steps, so it asks for no container beyond theirs.
-        let own = planned.steps.first().and_then(|step| step.container.clone());
-        let own = own.or_else(|| first.clone());
-        planned.rehearsal = steps("rehearsal", &template.rehearsal, own.as_ref());
-        let mut post = |name: &str, all: &[Step]| steps(name, all, own.as_ref());
+        let own = planned.steps.first().and_then(|step| step.container.as_deref()).or(first);
+        planned.rehearsal = steps("rehearsal", &stage.steps.rehearsal, own);
+        let [always, success, failure, aborted] = &stage.steps.post;
         planned.post = PlanStepPost {
-            always: post("post.always", &template.post.always),
-            success: post("post.success", &template.post.success),
-            failure: post("post.failure", &template.post.failure),
-            aborted: post("post.aborted", &template.post.aborted),
+            always: steps("post.always", always, own),
+            success: steps("post.success", success, own),
+            failure: steps("post.failure", failure, own),
+            aborted: steps("post.aborted", aborted, own),
         };
         // A container that no step is left for would only be asked for and never used.
-        let used: BTreeSet<&String> = planned
-            .steps
-            .iter()
-            .chain(&planned.rehearsal)
-            .chain(planned.post.lists().into_iter().flat_map(|(_, steps)| steps))
-            .filter_map(|step| step.container.as_ref())
-            .collect();
-        planned.containers.retain(|one| used.contains(&one.name));
+        let mut containers = std::mem::take(&mut planned.containers);
+        containers.retain(|one| {
+            let uses = |step: &Arc<PlanStep>| step.container.as_ref() == Some(&one.name);
+            planned.steps.iter().any(uses)
+                || planned.rehearsal.iter().any(uses)
+                || planned.post.lists().iter().any(|(_, steps)| steps.iter().any(uses))
+        });
+        planned.containers = containers;
         let mut globs = |all: &[String]| -> Vec<String> {
             let mut globs: Vec<String> = Vec::new();
             for one in all.iter().map(|one| without_here(&filler.text("reports", one))) {

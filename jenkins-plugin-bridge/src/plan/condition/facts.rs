@@ -1,5 +1,6 @@
 //! The facts that conditions speak of, as CEL has them and as people read them.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -17,7 +18,8 @@ use crate::text::shown;
 /// The values of the variables of conditions, for one plan. Parameters and axes are not among the
 /// variables of `context`: each condition is given those that it asks for.
 pub struct Facts<'a> {
-    pub(super) context: Rc<Context<'a, 'a>>,
+    /// Made for the first condition that cannot be decided without it.
+    context: Rc<OnceCell<Context<'static, 'static>>>,
     pub(super) unknown: Rc<BTreeSet<&'static str>>,
     pub(super) params: &'a BTreeMap<String, Value>,
     pub(super) known: Known<'a>,
@@ -50,7 +52,7 @@ const GLOB_BYTES: usize = 1024;
 static COMPILED: LazyLock<Mutex<HashMap<String, Option<GlobMatcher>>>> =
     LazyLock::new(Mutex::default);
 
-fn glob_matches(text: &str, pattern: &str) -> bool {
+pub(super) fn glob_matches(text: &str, pattern: &str) -> bool {
     let compile = || {
         let glob = GlobBuilder::new(pattern).literal_separator(true).build();
         glob.ok().map(|glob| glob.compile_matcher())
@@ -87,42 +89,42 @@ impl<'a> Facts<'a> {
         job: (&'a str, &'a str),
         run: &'a RunFacts,
     ) -> Self {
-        let mut context = Context::with_env(Arc::clone(&STANDARD));
-        // Neither name is one of the standard library, so this cannot be refused.
-        let _ = context.add_function("glob", cel_glob);
-        let _ = context.add_function("any_match", cel_any_match);
-        let text = |value: &Option<String>| value.clone().unwrap_or_default();
-        context.add_variable_from_value("branch", text(&plan.branch));
-        context.add_variable_from_value("tag", text(&plan.tag));
-        context.add_variable_from_value("pull_request", text(&plan.pull_request));
-        context.add_variable_from_value("is_pull_request", plan.pull_request.is_some());
-        context.add_variable_from_value("cause", text(&plan.cause));
-        context.add_variable_from_value("controller", job.0.to_owned());
-        context.add_variable_from_value("job", job.1.to_owned());
-        let mut unknown = BTreeSet::new();
-        match run.changed_files.as_ref().or(plan.changed_files.as_ref()) {
-            Some(files) => {
-                let _ = context.add_variable("changed_files", files);
-            }
-            None => {
-                unknown.insert("changed_files");
-            }
-        }
-        match &run.results {
-            Some(results) => {
-                let _ = context.add_variable("results", results);
-            }
-            None => {
-                unknown.insert("results");
-            }
-        }
         let known = Known {
             plan,
             job,
             changed_files: run.changed_files.as_deref().or(plan.changed_files.as_deref()),
             results: run.results.as_ref(),
         };
-        Self { context: Rc::new(context), unknown: Rc::new(unknown), params, known }
+        let mut unknown = BTreeSet::new();
+        if known.changed_files.is_none() {
+            unknown.insert("changed_files");
+        }
+        if known.results.is_none() {
+            unknown.insert("results");
+        }
+        Self { context: Rc::default(), unknown: Rc::new(unknown), params, known }
+    }
+
+    /// The functions, and the variables that are the same for all conditions of a plan.
+    pub(super) fn context(&self) -> &Context<'static, 'static> {
+        self.context.get_or_init(|| {
+            let mut context = Context::with_env(Arc::clone(&STANDARD));
+            // Neither name is one of the standard library, so this cannot be refused.
+            let _ = context.add_function("glob", cel_glob);
+            let _ = context.add_function("any_match", cel_any_match);
+            for name in TEXTS {
+                let text = self.known.text(name).unwrap_or_default().to_owned();
+                context.add_variable_from_value(name, text);
+            }
+            context.add_variable_from_value("is_pull_request", self.known.is_pull_request());
+            if let Some(files) = self.known.changed_files {
+                let _ = context.add_variable("changed_files", files);
+            }
+            if let Some(results) = self.known.results {
+                let _ = context.add_variable("results", results);
+            }
+            context
+        })
     }
 
     /// The same facts with other parameters: those of a stage.
@@ -140,7 +142,28 @@ impl<'a> Facts<'a> {
     }
 }
 
+/// The variables that are text.
+const TEXTS: [&str; 6] = ["branch", "tag", "pull_request", "cause", "controller", "job"];
+
 impl Known<'_> {
+    pub(super) fn is_pull_request(&self) -> bool {
+        self.plan.pull_request.is_some()
+    }
+
+    /// The value of one of [`TEXTS`]: empty where it is not known.
+    pub(super) fn text(&self, variable: &str) -> Option<&str> {
+        let text = match variable {
+            "branch" => &self.plan.branch,
+            "tag" => &self.plan.tag,
+            "pull_request" => &self.plan.pull_request,
+            "cause" => &self.plan.cause,
+            "controller" => return Some(self.job.0),
+            "job" => return Some(self.job.1),
+            _ => return None,
+        };
+        Some(text.as_deref().unwrap_or_default())
+    }
+
     /// The value of a variable for people; `None` for one that is not of these.
     pub(super) fn shown(&self, variable: &str) -> Option<String> {
         let text = |value: &Option<String>| {

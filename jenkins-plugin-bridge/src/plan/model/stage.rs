@@ -1,6 +1,7 @@
 //! A stage of a plan: containers, environment, steps, reports, credentials.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -36,7 +37,7 @@ pub struct PlanStage {
     pub effects: Effects,
     /// Containers of the steps.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub containers: Vec<PlanContainer>,
+    pub containers: Vec<Arc<PlanContainer>>,
     /// Containers beside the steps.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub services: Vec<PlanService>,
@@ -48,10 +49,10 @@ pub struct PlanStage {
     pub files: BTreeMap<String, String>,
     /// What it does.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub steps: Vec<PlanStep>,
+    pub steps: Vec<Arc<PlanStep>>,
     /// What a local run does in place of the steps of a stage with effects.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub rehearsal: Vec<PlanStep>,
+    pub rehearsal: Vec<Arc<PlanStep>>,
     /// What it leaves behind.
     #[serde(default, skip_serializing_if = "Reports::is_empty")]
     pub reports: Reports,
@@ -174,16 +175,16 @@ pub struct PlanCredential {
 pub struct PlanStepPost {
     /// In any case, last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub always: Vec<PlanStep>,
+    pub always: Vec<Arc<PlanStep>>,
     /// After success.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub success: Vec<PlanStep>,
+    pub success: Vec<Arc<PlanStep>>,
     /// After a failure or a timeout.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub failure: Vec<PlanStep>,
+    pub failure: Vec<Arc<PlanStep>>,
     /// After somebody stopped it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub aborted: Vec<PlanStep>,
+    pub aborted: Vec<Arc<PlanStep>>,
 }
 
 fn is_workspace(effects: &Effects) -> bool {
@@ -193,7 +194,7 @@ fn is_workspace(effects: &Effects) -> bool {
 impl PlanStepPost {
     /// All lists with their names.
     #[must_use]
-    pub fn lists(&self) -> [(&'static str, &[PlanStep]); 4] {
+    pub fn lists(&self) -> [(&'static str, &[Arc<PlanStep>]); 4] {
         [
             ("always", &self.always),
             ("success", &self.success),
