@@ -356,13 +356,16 @@ fn image_build_arguments_of_buildah_and_buildkit() {
         (
             "buildkit",
             "buildctl-daemonless.sh",
-            "build --frontend dockerfile.v0 --local context=app --local dockerfile=app --opt filename=Dockerfile --output type=image,name=r.example.com/a:1,push=true\n",
+            "build --frontend dockerfile.v0 --local context=app --local dockerfile=app --opt filename=Dockerfile --metadata-file image-metadata.json --output type=image,name=r.example.com/a:1,push=true\n",
         ),
     ] {
         let world = World::new();
         world.project(&[("app/Dockerfile", "FROM scratch\n")]);
         world.write("registry.json", "{}");
-        world.program(program, "echo \"$*\" >> \"$RECORD\"\necho sha256:1 > image-digest.txt");
+        let script = "echo \"$*\" >> \"$RECORD\"\n\
+             echo sha256:1 > image-digest.txt\n\
+             printf '{\\n  \"a\": {},\\n  \"containerimage.digest\": \"sha256:1\",\\n  \"b\": 1\\n}' > image-metadata.json";
+        world.program(program, script);
         // The programs of the other builders are asked for too, as one parameter chooses.
         let with = format!(
             "{{project_dir: app, image: r.example.com/a, image_tag: '1', image_builder: {builder}, registry_credential: r}}"

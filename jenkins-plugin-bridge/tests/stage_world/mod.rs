@@ -1,4 +1,5 @@
 //! A place in which one stage of the shipped catalog runs by the program itself.
+#![allow(dead_code, reason = "each test program uses a part of this")]
 
 use std::ffi::OsString;
 use std::io::{Read as _, Write as _};
@@ -24,8 +25,9 @@ fn skip(stage: &str, why: &str) {
 /// Whether a stage cannot be tried here; says so.
 pub fn missing(stage: &str, tools: &[&str]) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let there =
-        |tool: &str| std::env::split_paths(&path).any(|directory| directory.join(tool).is_file());
+    // Servers are not in the path of every user.
+    let places = || std::env::split_paths(&path).chain(["/usr/sbin".into()]);
+    let there = |tool: &str| places().any(|directory| directory.join(tool).is_file());
     let absent: Vec<&str> = tools.iter().copied().filter(|tool| !there(tool)).collect();
     if !absent.is_empty() {
         skip(stage, &format!("{} is not installed here", absent.join(" and ")));
