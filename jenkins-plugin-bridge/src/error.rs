@@ -64,6 +64,9 @@ pub enum BridgeError {
     /// A plan cannot be made or run for another reason than its parameters.
     #[error("the plan is refused:{}", listed(.0))]
     Plan(Vec<Problem>),
+    /// A pod profile cannot be used. All of its problems are here.
+    #[error("the pod profile has {} problem(s):{}", .0.len(), listed(.0))]
+    Profile(Vec<Problem>),
     /// Something was asked for by a name that is not there.
     #[error("there is no {kind} `{name}`{hint}")]
     Unknown {
@@ -126,9 +129,11 @@ impl BridgeError {
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
         match self {
-            Self::Catalog(all) | Self::Parameters(all) | Self::Overrides(all) | Self::Plan(all) => {
-                all
-            }
+            Self::Catalog(all)
+            | Self::Parameters(all)
+            | Self::Overrides(all)
+            | Self::Plan(all)
+            | Self::Profile(all) => all,
             _ => &[],
         }
     }

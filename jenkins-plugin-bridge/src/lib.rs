@@ -2,7 +2,7 @@
 //!
 //! `parameters → plan → run`: a [`catalog`] of YAML templates says what stages there are and what
 //! parameters they take; [`plan`] makes the stages of one build from it, the same bytes for the
-//! same input; [`run`] executes a plan on this machine with no Jenkins at all. [`cli`] is the
+//! same input; [`pod`] makes the pod of a plan; [`run`] executes a plan on this machine with no Jenkins at all. [`cli`] is the
 //! command line.
 //!
 //! Parameters are data: they reach scripts as environment variables, never as script text.
@@ -15,6 +15,7 @@ pub mod catalog;
 pub mod cli;
 pub mod error;
 pub mod plan;
+pub mod pod;
 pub mod rest;
 pub mod run;
 pub mod service;

@@ -48,13 +48,14 @@ static FORMATS: LazyLock<Vec<Format>> = LazyLock::new(|| {
         format::<Example>("example"),
         format::<JobRecord>("job"),
         format::<crate::plan::PlanDocument>("plan"),
+        format::<crate::pod::Profile>("pod-profile"),
     ]
     .into_iter()
     .flatten()
     .collect()
 });
 
-/// All formats, catalog files first, then the job record and the plan.
+/// All formats, catalog files first, then the job record, the plan and the pod profile.
 #[must_use]
 pub fn formats() -> &'static [Format] {
     &FORMATS
@@ -181,7 +182,7 @@ mod tests {
 
     #[test]
     fn every_format_has_a_schema_that_compiles() {
-        assert_eq!(formats().len(), 8);
+        assert_eq!(formats().len(), 9);
     }
 
     /// Run with `UPDATE_SCHEMAS=1` after a change of the types.

@@ -4,6 +4,7 @@ mod catalog_commands;
 mod diff;
 mod input;
 mod plan;
+mod pod;
 mod remote;
 mod run;
 
@@ -38,6 +39,8 @@ pub struct Cli {
 pub enum Command {
     /// Print the stages that parameters give, before anything runs.
     Plan(plan::PlanArguments),
+    /// Print the pod in which the stages that parameters give run, as Kubernetes takes it.
+    Pod(pod::PodArguments),
     /// Execute a pipeline on this machine, with no Jenkins.
     Run(run::RunArguments),
     /// Check a catalog against all rules.
@@ -100,6 +103,7 @@ pub(crate) fn complain(text: &str) {
 pub fn execute(cli: Cli) -> ExitCode {
     let done = match cli.command {
         Command::Plan(arguments) => plan::execute(&arguments),
+        Command::Pod(arguments) => pod::execute(&arguments),
         Command::Run(arguments) => run::execute(&arguments),
         Command::Lint(arguments) => catalog_commands::lint(&arguments),
         Command::Diff(arguments) => diff::execute(&arguments),
