@@ -53,7 +53,9 @@ pub(super) fn execute(arguments: &PodArguments) -> Result<u8, BridgeError> {
         digest: &document.digest,
         profile: &profile,
         build: arguments.build.as_deref().unwrap_or(&short),
+        id: None,
         agent: arguments.agent.as_deref(),
+        through_plugin: false,
     })?;
     for note in &rendered.notes {
         complain(&format!("note: {note}"));

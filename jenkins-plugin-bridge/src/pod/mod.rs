@@ -56,8 +56,13 @@ pub struct PodRequest<'a> {
     pub profile: &'a Profile,
     /// The build, as people know it: `shop/main#12`. At most 512 bytes, one line.
     pub build: &'a str,
+    /// Its id in the service, where it has one.
+    pub id: Option<&'a str>,
     /// Name of the agent, where the profile says which controller it connects to.
     pub agent: Option<&'a str>,
+    /// The kubernetes plugin applies the pod and says what the agent connects to: the controller
+    /// of the profile is not used.
+    pub through_plugin: bool,
 }
 
 /// The objects of Kubernetes for a build.
@@ -97,16 +102,13 @@ pub fn render(request: &PodRequest<'_>) -> Result<RenderedPod, BridgeError> {
     let volumes = Volumes::of(profile, &containers, &name, request.agent);
     let routes = json!(containers.routes()).to_string();
     let problems = refusal::problems(&Draft {
-        plan: request.plan,
-        profile,
         containers: &containers,
         total,
         // The agent and the init container.
         container_count: containers.all.len() + 2,
         volume_count: volumes.all().len(),
         routes: routes.len(),
-        build: request.build,
-        agent: request.agent,
+        request,
     });
     if !problems.is_empty() {
         return Err(BridgeError::Plan(problems));

@@ -1,11 +1,11 @@
 //! Why a plan gets no pod of a profile: everything at once, each with what to do.
 
+use super::PodRequest;
 use super::containers::{Containers, Role};
-use super::profile::Profile;
 use super::requests::{Amounts, written};
 use super::volumes::no_place;
 use crate::error::Problem;
-use crate::plan::{DecisionState, Plan, PlanNode};
+use crate::plan::{DecisionState, PlanNode};
 
 /// The most bytes of where stages run that fit in an annotation: all of them together may have
 /// 256 KiB (`TotalAnnotationSizeLimitB` of Kubernetes).
@@ -16,8 +16,7 @@ const MAX_BUILD: usize = 512;
 /// What is known of a pod before it is made.
 #[derive(Debug)]
 pub(super) struct Draft<'a> {
-    pub plan: &'a Plan,
-    pub profile: &'a Profile,
+    pub request: &'a PodRequest<'a>,
     pub containers: &'a Containers,
     /// What the pod asks for as a whole.
     pub total: Amounts,
@@ -25,8 +24,6 @@ pub(super) struct Draft<'a> {
     pub volume_count: usize,
     /// Length of the list of where stages run, in bytes.
     pub routes: usize,
-    pub build: &'a str,
-    pub agent: Option<&'a str>,
 }
 
 /// Everything that speaks against the pod.
@@ -44,13 +41,13 @@ pub(super) fn problems(draft: &Draft<'_>) -> Vec<Problem> {
 }
 
 fn names(draft: &Draft<'_>, all: &mut Vec<Problem>) {
-    let text = draft.build;
+    let text = draft.request.build;
     if text.is_empty() || text.len() > MAX_BUILD || text.chars().any(char::is_control) {
         let message = format!("expected a name of one line and at most {MAX_BUILD} bytes");
         all.push(Problem::new("build", message));
     }
-    match (&draft.profile.agent.controller, draft.agent) {
-        (Some(_), None) => all.push(Problem::new(
+    match (&draft.request.profile.agent.controller, draft.request.agent) {
+        (Some(_), None) if !draft.request.through_plugin => all.push(Problem::new(
             "agent",
             "the profile names a controller: name the agent that connects to it",
         )),
@@ -72,7 +69,7 @@ fn secret_key(text: &str) -> bool {
 }
 
 fn security(draft: &Draft<'_>, all: &mut Vec<Problem>) {
-    let profile = draft.profile;
+    let profile = draft.request.profile;
     let traits = profile.flavour.traits();
     for one in &draft.containers.all {
         let Some(builder) = one.need.builder else { continue };
@@ -106,7 +103,7 @@ fn security(draft: &Draft<'_>, all: &mut Vec<Problem>) {
 
 /// The containers of a pod are one host: a port is there once.
 fn ports(draft: &Draft<'_>, all: &mut Vec<Problem>) {
-    let traits = draft.profile.flavour.traits();
+    let traits = draft.request.profile.flavour.traits();
     let services: Vec<_> = draft.containers.of_role(Role::Service).map(|(_, one)| one).collect();
     for (index, one) in services.iter().enumerate() {
         let Some(port) = one.need.port else { continue };
@@ -156,9 +153,9 @@ fn caches(draft: &Draft<'_>, all: &mut Vec<Problem>) {
 }
 
 fn amounts(draft: &Draft<'_>, all: &mut Vec<Problem>) {
-    let defaults = &draft.profile.defaults;
+    let defaults = &draft.request.profile.defaults;
     let active = |node: &&PlanNode| node.decision().state != DecisionState::Skipped;
-    for node in draft.plan.nodes().into_iter().filter(active) {
+    for node in draft.request.plan.nodes().into_iter().filter(active) {
         let PlanNode::Stage(stage) = node else { continue };
         let tools = stage.containers.iter().map(|it| (&it.name, &it.requests, &it.limits));
         let services = stage.services.iter().map(|it| (&it.name, &it.requests, &it.limits));
@@ -183,7 +180,7 @@ fn amounts(draft: &Draft<'_>, all: &mut Vec<Problem>) {
 }
 
 fn sizes(draft: &Draft<'_>, all: &mut Vec<Problem>) {
-    let traits = draft.profile.flavour.traits();
+    let traits = draft.request.profile.flavour.traits();
     let mut bound = |most: Amounts, total: Amounts, whose: &str| {
         for ((resource, most), (_, asked)) in most.named().into_iter().zip(total.named()) {
             if most != 0 && asked > most {
@@ -196,8 +193,8 @@ fn sizes(draft: &Draft<'_>, all: &mut Vec<Problem>) {
             }
         }
     };
-    let name = draft.profile.name.as_str();
-    bound(Amounts::of(&draft.profile.most), draft.total, &format!("the profile {name}"));
+    let name = draft.request.profile.name.as_str();
+    bound(Amounts::of(&draft.request.profile.most), draft.total, &format!("the profile {name}"));
     bound(traits.most, draft.total.plus(traits.own), traits.title);
     let mut count = |what: &str, count: usize, most: Option<usize>| {
         if let Some(most) = most.filter(|most| count > *most) {

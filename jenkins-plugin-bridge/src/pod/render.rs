@@ -1,47 +1,38 @@
 //! The objects of Kubernetes: the pod, and the budget that keeps it from being drained.
 
+mod containers;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::{
-    Container, EnvVar, HostAlias, LocalObjectReference, Pod, PodSpec, Probe, ResourceRequirements,
-    TCPSocketAction, Toleration, TopologySpreadConstraint,
+    HostAlias, LocalObjectReference, Pod, PodSpec, ResourceRequirements, Toleration,
+    TopologySpreadConstraint,
 };
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::json;
 
-use super::containers::{AGENT, Contained, Containers, INJECT, Role, label};
+use super::containers::{Containers, Role, label};
 use super::deadline;
 use super::flavour::Traits;
 use super::profile::{Profile, RequestStyle, TaintEffect};
 use super::requests::{Amounts, Demand};
-use super::security::{Identity, of_container, of_pod};
-use super::volumes::{
-    AGENT_SECRET, HOME, PROGRAMS, REGISTRY, SOCKETS, Volumes, WORKSPACE, takes_registry,
-};
+use super::security::{Identity, of_pod};
+use super::volumes::Volumes;
 use super::{PodRequest, RenderedPod};
-use crate::catalog::model::Environment;
 use crate::plan::digest_of;
 
-/// The program of the agent where it is injected from, in all our images.
-const PROGRAM_SOURCE: &str = "/usr/local/bin/jenkins-agent";
-/// Its name in the pod.
-const PROGRAM: &str = "pilotfish-agent";
+pub(super) use containers::INJECT_NEEDS;
+
 /// The longest part of a pod's name that is made from the pipeline and the build, in bytes; the
 /// rest of 63 is for the dash and eight digits that tell builds apart.
 const MAX_STEM: usize = 54;
 /// The longest value of a label, in bytes.
 const MAX_LABEL: usize = 63;
-/// Seconds between two looks whether a service listens.
-const PROBE_PERIOD: i32 = 1;
-/// How often a service is looked at before it counts as failed: two minutes, as a local run waits.
-const PROBE_FAILURES: i32 = 120;
-/// What copying the program takes: a hundredth of a processor, 16 MiB.
-pub(super) const INJECT_NEEDS: Amounts = Amounts { cpu: 10, memory: 1000 << 24, storage: 0 };
-/// What it may take: 64 MiB, since the pages of the copied file count too. No limit of processors
-/// is written: nothing stands for none.
-const INJECT_LIMITS: Amounts = Amounts { cpu: 0, memory: 1000 << 26, storage: 0 };
+
+/// The annotation that names a build as the service does.
+const BUILD_ID: &str = "pilotfish.io/build-id";
 
 /// Everything that the objects are made of.
 #[derive(Debug)]
@@ -111,6 +102,9 @@ impl Parts<'_> {
         if !evict {
             all.insert("karpenter.sh/do-not-disrupt".to_owned(), "true".to_owned());
         }
+        if let Some(id) = self.request.id {
+            all.insert(BUILD_ID.to_owned(), id.to_owned());
+        }
         if let Some(job) = &self.request.plan.job {
             all.insert("pilotfish.io/controller".to_owned(), job.controller.clone());
             all.insert("pilotfish.io/job".to_owned(), job.name.clone());
@@ -152,11 +146,6 @@ impl Parts<'_> {
             name: owner.name.0.clone(),
             uid: owner.uid.clone(),
         }])
-    }
-
-    fn identity(&self, image: &str) -> Identity {
-        let profile = self.profile();
-        Identity { user: profile.user_of(image).into(), group: profile.group.into() }
     }
 
     fn spec(&self) -> PodSpec {
@@ -246,121 +235,6 @@ impl Parts<'_> {
         Some(ResourceRequirements { requests, ..ResourceRequirements::default() })
     }
 
-    /// Copies the program of the agent to where all containers can read it.
-    fn inject(&self) -> Container {
-        let agent = &self.profile().agent;
-        Container {
-            name: INJECT.into(),
-            image: Some(agent.image.clone()),
-            image_pull_policy: Some("IfNotPresent".into()),
-            command: Some(vec![
-                "cp".into(),
-                PROGRAM_SOURCE.into(),
-                format!("{PROGRAMS}/{PROGRAM}"),
-            ]),
-            resources: resources(INJECT_NEEDS, INJECT_LIMITS),
-            security_context: Some(of_container(self.agent_identity(), None)),
-            volume_mounts: Some(self.volumes.of_inject()),
-            ..Container::default()
-        }
-    }
-
-    fn agent_identity(&self) -> Identity {
-        let profile = self.profile();
-        Identity { user: profile.user.into(), group: profile.group.into() }
-    }
-
-    fn agent(&self) -> Container {
-        let agent = &self.profile().agent;
-        let mut variables = agent.environment.clone();
-        variables.insert("JENKINS_AGENT_WORKDIR".into(), WORKSPACE.into());
-        variables.insert("PILOTFISH_BUILD".into(), self.request.build.into());
-        variables.insert("PILOTFISH_EXEC_SOCKETS".into(), SOCKETS.into());
-        if let (Some(controller), Some(name)) = (&agent.controller, self.request.agent) {
-            variables.insert("JENKINS_URL".into(), controller.url.clone());
-            variables.insert("JENKINS_AGENT_NAME".into(), name.to_owned());
-            variables.insert("JENKINS_SECRET_FILE".into(), format!("{AGENT_SECRET}/secret"));
-            variables.insert("JENKINS_WEB_SOCKET".into(), "true".into());
-        }
-        Container {
-            name: AGENT.into(),
-            image: Some(agent.image.clone()),
-            image_pull_policy: Some("IfNotPresent".into()),
-            env: environment(variables),
-            resources: resources(Amounts::of(&agent.requests), Amounts::limits(&agent.limits)),
-            security_context: Some(of_container(self.agent_identity(), None)),
-            volume_mounts: Some(self.volumes.of_agent()),
-            working_dir: Some(WORKSPACE.into()),
-            ..Container::default()
-        }
-    }
-
-    fn tool(&self, index: usize, one: &Contained) -> Container {
-        let needs = self.demand.containers.get(&index).copied().unwrap_or_default();
-        let builder = one.need.builder;
-        let mut variables = Environment::new();
-        variables.insert("PILOTFISH_BUILD".into(), self.request.build.into());
-        // Of several stages in one container, each launch says whose it is.
-        if let [stage] = one.stages.as_slice() {
-            variables.insert("PILOTFISH_STAGE".into(), stage.clone());
-        }
-        if self.volumes.has_home(one) {
-            variables.insert("HOME".into(), HOME.into());
-        }
-        let own = builder.map_or(&[][..], |builder| builder.environment());
-        variables.extend(own.iter().map(|(name, value)| ((*name).into(), (*value).into())));
-        if takes_registry(self.profile(), one) {
-            variables.insert("DOCKER_CONFIG".into(), REGISTRY.into());
-        }
-        let command = vec![
-            format!("{PROGRAMS}/{PROGRAM}"),
-            "exec-server".into(),
-            "--socket".into(),
-            format!("{SOCKETS}/{}/socket", one.name),
-            // The agent's, which is another than that of this container where that builds images
-            // or its image has a user of its own.
-            "--allow-uid".into(),
-            self.profile().user.to_string(),
-        ];
-        Container {
-            name: one.name.clone(),
-            image: Some(one.need.image.clone()),
-            image_pull_policy: Some("IfNotPresent".into()),
-            command: Some(command),
-            env: environment(variables),
-            resources: resources(needs.requests, needs.limits),
-            security_context: Some(of_container(self.identity(&one.need.image), builder)),
-            volume_mounts: Some(self.volumes.of_tool(one)),
-            working_dir: Some(WORKSPACE.into()),
-            ..Container::default()
-        }
-    }
-
-    fn service(&self, index: usize, one: &Contained) -> Container {
-        let needs = self.demand.containers.get(&index).copied().unwrap_or_default();
-        let native = self.traits().native_sidecars;
-        let probe = one.need.port.filter(|_| self.traits().probes).map(|port| Probe {
-            failure_threshold: Some(PROBE_FAILURES),
-            period_seconds: Some(PROBE_PERIOD),
-            tcp_socket: Some(TCPSocketAction { host: None, port: IntOrString::Int(port.into()) }),
-            ..Probe::default()
-        });
-        // The containers of the steps start when a native sidecar has started: it listens by then.
-        let (startup_probe, readiness_probe) = if native { (probe, None) } else { (None, probe) };
-        Container {
-            name: one.name.clone(),
-            image: Some(one.need.image.clone()),
-            image_pull_policy: Some("IfNotPresent".into()),
-            env: environment(one.need.environment.clone()),
-            readiness_probe,
-            resources: resources(needs.requests, needs.limits),
-            restart_policy: native.then(|| "Always".to_owned()),
-            security_context: Some(of_container(self.identity(&one.need.image), None)),
-            startup_probe,
-            ..Container::default()
-        }
-    }
-
     fn budget(&self) -> PodDisruptionBudget {
         let id = ("pilotfish.io/build".to_owned(), build_id(self.request));
         PodDisruptionBudget {
@@ -403,31 +277,6 @@ impl Parts<'_> {
         }
         all
     }
-}
-
-fn resources(requests: Amounts, limits: Amounts) -> Option<ResourceRequirements> {
-    let (requests, limits) = (requests.quantities(), limits.quantities());
-    (requests.is_some() || limits.is_some()).then_some(ResourceRequirements {
-        claims: None,
-        limits,
-        requests,
-    })
-}
-
-fn environment(variables: Environment) -> Option<Vec<EnvVar>> {
-    let all = variables.into_iter().map(|(name, value)| EnvVar {
-        name,
-        value: Some(literal(value)),
-        value_from: None,
-    });
-    some(all.collect())
-}
-
-/// A value that Kubernetes puts no other variables into: it does so for `$(NAME)`, and takes `$$`
-/// for one dollar.
-fn literal(value: String) -> String {
-    let read = value.contains("$(") || value.contains("$$");
-    if read { value.replace('$', "$$") } else { value }
 }
 
 fn toleration(one: &super::profile::Tolerated) -> Toleration {

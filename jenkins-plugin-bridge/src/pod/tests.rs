@@ -1,6 +1,9 @@
 //! Pods of plans: what is printed, what is refused, what holds of every pod.
 
+mod amounts;
+mod profiles;
 mod properties;
+mod refused;
 mod units;
 
 use std::collections::BTreeMap;
@@ -106,7 +109,9 @@ fn try_pod(document: &PlanDocument, profile: &Profile) -> Result<RenderedPod, Br
         digest: &document.digest,
         profile,
         build: "shop/main#12",
+        id: None,
         agent: Some("builds-1"),
+        through_plugin: false,
     })
 }
 
@@ -136,6 +141,27 @@ fn requests(pod: &RenderedPod, name: &str) -> Value {
 
 fn limits(pod: &RenderedPod, name: &str) -> Value {
     json!(containers(pod)[name].resources.as_ref().unwrap().limits)
+}
+
+fn change(
+    nodes: &mut [crate::plan::PlanNode],
+    visit: &mut impl FnMut(&mut crate::plan::PlanStage),
+) {
+    for node in nodes {
+        match node {
+            crate::plan::PlanNode::Stage(stage) => visit(stage),
+            crate::plan::PlanNode::Parallel(group) | crate::plan::PlanNode::Sequence(group) => {
+                change(&mut group.nodes, visit);
+            }
+        }
+    }
+}
+
+/// Changes a stage as one would its JSON.
+fn edit(stage: &mut crate::plan::PlanStage, change: impl FnOnce(&mut Value)) {
+    let mut value = serde_json::to_value(&*stage).unwrap();
+    change(&mut value);
+    *stage = serde_json::from_value(value).unwrap();
 }
 
 const TWO_AT_ONCE: &str = "- {name: both, parallel: [{name: one, uses: test}, {name: two, uses: test}]}\n- {name: pack, uses: package}";
@@ -173,61 +199,6 @@ fn every_shipped_pipeline_has_a_pod_that_is_read_back() {
         let pod = pod(&document, &profile);
         properties::check(&document, &profile, &pod).unwrap();
     }
-}
-
-#[test]
-fn stages_at_the_same_time_add_up_and_others_take_the_largest() {
-    let both = pod(&plan_of(TWO_AT_ONCE), &Profile::default());
-    // 2 × 1Gi at once, 2Gi after that.
-    assert_eq!(requests(&both, "tool"), json!({"cpu": "1", "memory": "2Gi"}));
-    // The last stage sets no limit for it.
-    assert_eq!(limits(&both, "tool"), json!(null));
-    assert_eq!(requests(&both, "db"), json!({"cpu": "500m", "memory": "512Mi"}));
-    assert_eq!(limits(&both, "db"), json!({"memory": "1Gi"}));
-    let after = plan_of("- {name: one, uses: test}\n- {name: two, uses: test}");
-    let after = pod(&after, &Profile::default());
-    assert_eq!(requests(&after, "tool"), json!({"cpu": "500m", "memory": "1Gi"}));
-    assert_eq!(limits(&after, "tool"), json!({"cpu": "2", "memory": "2Gi"}));
-    let annotation = |pod: &RenderedPod| {
-        pod.pod.metadata.annotations.as_ref().unwrap().get("pilotfish.io/shared").cloned()
-    };
-    assert_eq!(annotation(&both).as_deref(), Some("tool,db"));
-    assert_eq!(annotation(&after), None);
-}
-
-#[test]
-fn a_matrix_counts_as_many_as_run_at_once() {
-    let matrix = |most: &str| {
-        let text =
-            format!("- {{name: grid, uses: test, matrix: {{axes: {{v: [1, 2, 3]}}{most}}}}}");
-        requests(&pod(&plan_of(&text), &Profile::default()), "tool")
-    };
-    assert_eq!(matrix(""), json!({"cpu": "1500m", "memory": "3Gi"}));
-    assert_eq!(matrix(", max_parallel: 2"), json!({"cpu": "1", "memory": "2Gi"}));
-    assert_eq!(matrix(", max_parallel: 1"), json!({"cpu": "500m", "memory": "1Gi"}));
-}
-
-#[test]
-fn skipped_stages_need_nothing_and_undecided_ones_do() {
-    let text = "- {name: one, uses: test, when: 'false'}\n- {name: pack, uses: package, when: \"any_match(changed_files, '**')\"}";
-    let pod = pod(&plan_of(text), &Profile::default());
-    let names: Vec<&str> = containers(&pod).into_keys().collect();
-    assert_eq!(names, ["jnlp", "pilotfish-inject", "plain", "tool"]);
-    assert_eq!(pod.routes["pack/tool"], "tool");
-    assert_eq!(pod.routes.len(), 2);
-}
-
-#[test]
-fn a_pod_may_ask_as_a_whole_for_less() {
-    let mut profile = Profile { requests: RequestStyle::Pod, ..Profile::default() };
-    let document = plan_of(TWO_AT_ONCE);
-    let pod_wide = pod(&document, &profile);
-    let whole = spec(&pod_wide).resources.as_ref().unwrap().requests.clone().unwrap();
-    // cpu: both stages (2 × 750m) and the agent; memory: the last stage's 3Gi, the agent, and two
-    // exec servers.
-    assert_eq!(json!(whole), json!({"cpu": "1600m", "memory": "3144Mi"}));
-    profile.requests = RequestStyle::PerContainer;
-    assert_eq!(spec(&pod(&document, &profile)).resources, None);
 }
 
 #[test]
@@ -304,98 +275,6 @@ fn an_image_build_needs_root_in_its_own_container_only() {
 }
 
 #[test]
-fn builders_in_user_namespaces_are_refused_where_there_are_none() {
-    for builder in ["buildkit", "buildah"] {
-        let text = format!("- {{name: image, uses: build, with: {{tool: {builder}}}}}");
-        let document = plan_of(&text);
-        let baseline = Profile { pod_security: PodSecurity::Baseline, ..Profile::default() };
-        assert!(refusals(&document, &baseline)[0].contains("privileged"));
-        let anything = Profile { pod_security: PodSecurity::Privileged, ..Profile::default() };
-        let pod = pod(&document, &anything);
-        let security = containers(&pod)[builder].security_context.clone().unwrap();
-        assert_eq!(security.seccomp_profile.unwrap().type_, "Unconfined");
-        assert_eq!(security.run_as_user, Some(1000));
-        for flavour in [Flavour::Eci, Flavour::Fargate, Flavour::Aci, Flavour::VirtualKubelet] {
-            let profile = Profile { flavour, ..anything.clone() };
-            let refused = refusals(&document, &profile);
-            assert_eq!(refused.len(), 1, "{refused:?}");
-            assert!(refused[0].contains("user namespaces") && refused[0].contains("kaniko"));
-        }
-    }
-}
-
-#[test]
-fn everything_that_speaks_against_a_pod_is_said_at_once() {
-    let mut document = plan_of(
-        "- {name: both, parallel: [{name: one, uses: test}, {name: two, uses: test}]}\n- {name: image, uses: build}",
-    );
-    // What a catalog's lint would have found: plans also come from elsewhere.
-    let mut count = 0;
-    change(&mut document.plan.stages, &mut |stage| {
-        count += 1;
-        match stage.name.as_str() {
-            "one" => edit(stage, |stage| {
-                stage["services"][0]["port"] = json!(10_250);
-                stage["containers"][0]["caches"][0]["path"] = json!("/run/pilotfish/bin");
-            }),
-            "two" => edit(stage, |stage| {
-                stage["services"][0]["image"] = json!("mysql:8");
-                stage["services"][0]["port"] = json!(10_250);
-                let container = &mut stage["containers"][0];
-                container["limits"]["memory"] = json!("1Mi");
-                container["image"] = json!("bare:1");
-                let cache = container["caches"][0].clone();
-                container["caches"] = json!([cache, cache]);
-            }),
-            _ => {}
-        }
-    });
-    assert_eq!(count, 3);
-    let most = crate::catalog::model::Resources {
-        cpu: crate::catalog::model::Quantity::new("1500m").ok(),
-        ..Default::default()
-    };
-    let profile = Profile { flavour: Flavour::Eci, most, ..Profile::default() };
-    insta::assert_snapshot!(refusals(&document, &profile).join("\n"));
-}
-
-fn change(
-    nodes: &mut [crate::plan::PlanNode],
-    visit: &mut impl FnMut(&mut crate::plan::PlanStage),
-) {
-    for node in nodes {
-        match node {
-            crate::plan::PlanNode::Stage(stage) => visit(stage),
-            crate::plan::PlanNode::Parallel(group) | crate::plan::PlanNode::Sequence(group) => {
-                change(&mut group.nodes, visit);
-            }
-        }
-    }
-}
-
-/// Changes a stage as one would its JSON.
-fn edit(stage: &mut crate::plan::PlanStage, change: impl FnOnce(&mut Value)) {
-    let mut value = serde_json::to_value(&*stage).unwrap();
-    change(&mut value);
-    *stage = serde_json::from_value(value).unwrap();
-}
-
-#[test]
-fn serverless_instances_take_so_many_containers_and_no_more() {
-    let stages: Vec<String> = (0..20).map(|v| format!("- {{name: s{v}, uses: package}}")).collect();
-    let mut document = plan_of(&stages.join("\n"));
-    let mut number = 0;
-    change(&mut document.plan.stages, &mut |stage| {
-        edit(stage, |stage| stage["containers"][0]["image"] = json!(format!("image:{number}")));
-        number += 1;
-    });
-    let refused = refusals(&document, &example_profile("eci"));
-    assert_eq!(refused.len(), 1, "{refused:?}");
-    assert!(refused[0].contains("23 containers") && refused[0].contains("20 at most"));
-    assert!(refusals(&document, &Profile::default()).is_empty());
-}
-
-#[test]
 fn the_name_tells_builds_apart_and_is_one_of_kubernetes() {
     let document = plan_of("- {name: one, uses: test}");
     let name = |build: &str| {
@@ -404,7 +283,9 @@ fn the_name_tells_builds_apart_and_is_one_of_kubernetes() {
             digest: &document.digest,
             profile: &Profile::default(),
             build,
+            id: None,
             agent: None,
+            through_plugin: false,
         };
         render(&request).map(|pod| pod.pod.metadata.name.unwrap())
     };
@@ -427,55 +308,13 @@ fn a_profile_with_a_controller_asks_for_the_agent() {
             digest: &document.digest,
             profile: &profile,
             build: "b",
+            id: None,
             agent,
+            through_plugin: false,
         };
         render(&request).err().map(|error| error.to_string())
     };
     assert_eq!(with(Some("agent-1")), None);
     assert!(with(None).unwrap().contains("name the agent"));
     assert!(with(Some("../x")).unwrap().contains("no key of a secret"));
-}
-
-#[test]
-fn mistakes_in_a_profile_are_told_at_once() {
-    let unknown = "api: pilotfish/v1\nkind: pod-profile\nname: p\nflavor: eci\nworkspace: {typ: claim}\npod_security: strict\n";
-    let wrong = r#"
-api: pilotfish/v1
-kind: pod-profile
-name: p
-flavour: fargate
-agent: {image: 'a b', requests: {memory: 2Gi}, limits: {memory: 1Gi}}
-user: 0
-users: [{image: '[', user: 0}]
-workspace: {type: host-path, path: /var/run, size: 1Gi}
-caches:
-  a: {type: claim, path: ../b}
-  b: {type: ephemeral}
-  c: {type: host-path, path: /data/docker.sock}
-labels: {'a b': ok, 'pilotfish.io/x': 'y', fine: 'not fine'}
-tolerations: [{key: 'UPPER.example/x'}]
-topology: [{key: zone, max_skew: 1}, {key: zone, max_skew: 2}]
-deadline: {start: 1h, most: 10m}
-"#;
-    let told = |text: &str| Profile::read("p.yaml", text).unwrap_err().to_string();
-    insta::assert_snapshot!(format!("{}\n{}", told(unknown), told(wrong)));
-}
-
-#[test]
-fn all_example_profiles_are_read() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/profiles");
-    let mut count = 0;
-    for entry in std::fs::read_dir(directory).unwrap() {
-        let name = entry.unwrap().file_name().into_string().unwrap();
-        let name = name.strip_suffix(".yaml").unwrap();
-        assert_eq!(example_profile(name).name, Identifier::new(name).unwrap());
-        count += 1;
-    }
-    assert_eq!(count, 5);
-}
-
-#[test]
-fn the_default_profile_is_what_an_empty_file_gives() {
-    let text = "api: pilotfish/v1\nkind: pod-profile\nname: default\n";
-    assert_eq!(Profile::read("p.yaml", text).unwrap(), Profile::default());
 }

@@ -28,9 +28,10 @@ pub(super) const SOCKETS: &str = "/run/pilotfish/exec";
 pub(super) const REGISTRY: &str = "/run/pilotfish/registry";
 /// Where the secret of the agent is.
 pub(super) const AGENT_SECRET: &str = "/run/pilotfish/agent";
-/// The kubernetes plugin takes a volume of this name for its workspace
-/// (`PodTemplateBuilder.WORKSPACE_VOLUME_NAME`) and then adds none of its own.
-const WORKSPACE_VOLUME: &str = "workspace-volume";
+/// Not `workspace-volume`: the kubernetes plugin has an empty directory of that name in every pod
+/// that it makes, and its own wins (`PodTemplateUtils.combineVolumes`). It mounts that only where
+/// nothing is at the working directory (`DefaultWorkspaceVolume`), and ours is.
+const WORKSPACE_VOLUME: &str = "pilotfish-workspace";
 const PROGRAM_VOLUME: &str = "pilotfish-bin";
 const SOCKET_VOLUME: &str = "pilotfish-exec";
 const HOME_VOLUME: &str = "pilotfish-home";

@@ -274,7 +274,7 @@ proptest! {
         let requests = if whole { RequestStyle::Pod } else { RequestStyle::PerContainer };
         let profile = Profile { flavour, requests, ..Profile::default() };
         let request = PodRequest {
-            plan: &document.plan, digest: &document.digest, profile: &profile, build: &build, agent: None,
+            plan: &document.plan, digest: &document.digest, profile: &profile, build: &build, id: None, agent: None, through_plugin: false,
         };
         match render(&request) {
             Ok(pod) => {
