@@ -5,7 +5,7 @@ use std::fmt;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::unix::{InputWriter, OutputReader, TargetProcess};
+use crate::unix::{InputWriter, OutputReader, OwnEnds, TargetProcess};
 use crate::{ProcessIdentity, ProcessState};
 
 /// How a process ended.
@@ -62,14 +62,16 @@ pub struct Child {
 }
 
 impl Child {
-    pub(crate) fn new(
-        identity: ProcessIdentity,
-        exit: ExitWatch,
-        stdin: Option<InputWriter>,
-        stdout: Option<OutputReader>,
-        stderr: Option<OutputReader>,
-    ) -> Self {
+    pub(crate) fn new(identity: ProcessIdentity, exit: ExitWatch, own: OwnEnds) -> Self {
+        let OwnEnds { stdin, stdout, stderr } = own;
         Self { identity, exit, stdin, stdout, stderr }
+    }
+
+    /// A process that somebody else started where this one sees it not, as in another container. Its
+    /// identity matches no process: what ends it must go where it is.
+    #[must_use]
+    pub fn elsewhere(exit: ExitWatch, own: OwnEnds) -> Self {
+        Self::new(ProcessIdentity { pid: 0, start_time: 0 }, exit, own)
     }
 
     /// Which process it is; [`Killer::kill_tree`](crate::Killer::kill_tree) takes it.
@@ -129,7 +131,25 @@ impl Child {
 #[derive(Debug, Clone)]
 pub struct ExitWatch(watch::Receiver<Option<(ExitStatus, Instant)>>);
 
+/// Tells the watches of a process elsewhere how it ended. Dropped unused, the status is lost.
+#[derive(Debug)]
+pub struct ExitSender(watch::Sender<Option<(ExitStatus, Instant)>>);
+
+impl ExitSender {
+    /// The process has ended now.
+    pub fn ended(self, status: ExitStatus) {
+        self.0.send_replace(Some((status, Instant::now())));
+    }
+}
+
 impl ExitWatch {
+    /// A watch of a process elsewhere, and what tells it of the end.
+    #[must_use]
+    pub fn elsewhere() -> (ExitSender, Self) {
+        let (sender, watch) = Self::channel();
+        (ExitSender(sender), watch)
+    }
+
     /// The watch and the sender of its only value.
     pub(crate) fn channel() -> (watch::Sender<Option<(ExitStatus, Instant)>>, Self) {
         let (sender, receiver) = watch::channel(None);

@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use crate::{Child, Environment, ProcessError, unix};
+use crate::{Child, Environment, ProcessError, StreamEnds, unix};
 
 /// Where the standard input of a process comes from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -170,7 +170,18 @@ impl Command {
     pub async fn start(self) -> Result<Child, ProcessError> {
         self.check()?;
         // File systems may hang and exec waits for them: not on a thread that serves the channel.
-        tokio::task::spawn_blocking(move || unix::start(&self))
+        tokio::task::spawn_blocking(move || unix::start(&self, None))
+            .await
+            .map_err(|_| ProcessError::ShuttingDown)?
+    }
+
+    /// Starts the process with streams that somebody else has the other ends of.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn start_with(self, ends: StreamEnds) -> Result<Child, ProcessError> {
+        self.check()?;
+        tokio::task::spawn_blocking(move || unix::start(&self, Some(ends)))
             .await
             .map_err(|_| ProcessError::ShuttingDown)?
     }

@@ -29,7 +29,7 @@ mod processes;
 mod reaper;
 mod unix;
 
-pub use child::{Child, ExitStatus, ExitWatch};
+pub use child::{Child, ExitSender, ExitStatus, ExitWatch};
 pub use command::{Command, ErrorTarget, InputSource, OutputTarget, SearchPath};
 pub use command_line::format_command_line;
 pub use environment::{Environment, MAX_ENVIRONMENT_BYTES, MAX_EXPANDED_BYTES};
@@ -41,7 +41,7 @@ pub use output::{
 };
 pub use processes::{OwnUsage, ProcessIdentity, ProcessInfo, ProcessState, own_usage, processes};
 pub use reaper::Reaper;
-pub use unix::{InputWriter, OutputReader};
+pub use unix::{InputWriter, OutputReader, OwnEnds, StreamEnds};
 
 #[cfg(test)]
 mod tests;

@@ -14,4 +14,5 @@ pub(crate) use init::run_as_init;
 pub(crate) use own::own_usage;
 pub(crate) use procfs::{arguments_of, environment_of, list_processes, memory_of, state_of};
 pub(crate) use spawn::start;
+pub use spawn::{OwnEnds, StreamEnds};
 pub use stream::{InputWriter, OutputReader};

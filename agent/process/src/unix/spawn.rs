@@ -25,8 +25,9 @@ const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
 const SHELL: &str = "/bin/sh";
 
-/// Starts the process. Blocks; must be called within a tokio runtime.
-pub(crate) fn start(command: &Command) -> Result<Child, ProcessError> {
+/// Starts the process, with these ends of its streams or with pipes to this process. Blocks; must be
+/// called within a tokio runtime.
+pub(crate) fn start(command: &Command, ends: Option<StreamEnds>) -> Result<Child, ProcessError> {
     close_inherited_descriptors_on_exec();
     let cannot_run = |errno: Errno| ProcessError::CannotRun {
         program: command.arguments.first().cloned().unwrap_or_default(),
@@ -45,12 +46,15 @@ pub(crate) fn start(command: &Command) -> Result<Child, ProcessError> {
         }
     }
 
-    let (streams, stdin, stdout, stderr) = Streams::open(command).map_err(ProcessError::Pipe)?;
+    let (streams, own) = match ends {
+        Some(ends) => (ends, OwnEnds::default()),
+        None => StreamEnds::open(command).map_err(ProcessError::Pipe)?,
+    };
     let started = exec_as_java_does(command, &streams).map_err(cannot_run)?;
     // Our copies of its ends would keep the pipes from ever ending.
     drop(streams);
     let exit = wait_in_background(started.process, started.identity.pid);
-    Ok(Child::new(started.identity, exit, stdin, stdout, stderr))
+    Ok(Child::new(started.identity, exit, own))
 }
 
 /// Marks what this process inherited, and what other code opened carelessly, so that no child gets
@@ -60,18 +64,34 @@ fn close_inherited_descriptors_on_exec() {
     ONCE.call_once(|| close_fds::set_fds_cloexec_threadsafe(3, &[]));
 }
 
-/// The child's ends of its streams. `None` is the null device.
-struct Streams {
-    stdin: Option<OwnedFd>,
-    stdout: Option<OwnedFd>,
-    stderr: Option<OwnedFd>,
+/// The process's ends of its streams. `None` is the null device.
+#[derive(Debug, Default)]
+pub struct StreamEnds {
+    /// What it reads.
+    pub stdin: Option<OwnedFd>,
+    /// What it writes.
+    pub stdout: Option<OwnedFd>,
+    /// What it writes errors to.
+    pub stderr: Option<OwnedFd>,
 }
 
-type OwnEnds = (Streams, Option<InputWriter>, Option<OutputReader>, Option<OutputReader>);
+/// This side's ends of the streams of a process.
+#[derive(Debug, Default)]
+pub struct OwnEnds {
+    /// Writes to the standard input.
+    pub stdin: Option<InputWriter>,
+    /// Reads the standard output.
+    pub stdout: Option<OutputReader>,
+    /// Reads the standard error.
+    pub stderr: Option<OutputReader>,
+}
 
-impl Streams {
-    /// Both ends of every stream.
-    fn open(command: &Command) -> io::Result<OwnEnds> {
+impl StreamEnds {
+    /// Both ends of every stream that a command asks for.
+    ///
+    /// # Errors
+    /// When the system has no more pipes.
+    pub fn open(command: &Command) -> io::Result<(Self, OwnEnds)> {
         let (stdin, writer) = match command.stdin {
             InputSource::Null => (None, None),
             InputSource::Piped => {
@@ -91,7 +111,8 @@ impl Streams {
             ErrorTarget::Output => (stdout.as_ref().map(OwnedFd::try_clone).transpose()?, None),
         };
         let reader = |end: Option<PipeReader>| end.map(OutputReader::new).transpose();
-        Ok((Self { stdin, stdout, stderr }, writer, reader(out)?, reader(err)?))
+        let own = OwnEnds { stdin: writer, stdout: reader(out)?, stderr: reader(err)? };
+        Ok((Self { stdin, stdout, stderr }, own))
     }
 }
 
@@ -116,7 +137,7 @@ struct Started {
 
 /// Tries the places a program may be in, with the rules of `execvp`: what is missing is passed
 /// over, a place without permission is remembered as the reason, any other failure is final.
-fn exec_as_java_does(command: &Command, streams: &Streams) -> Result<Started, Errno> {
+fn exec_as_java_does(command: &Command, streams: &StreamEnds) -> Result<Started, Errno> {
     let program = command.arguments.first().map_or("", String::as_str);
     if program.is_empty() {
         return Err(Errno::NOENT);
@@ -161,7 +182,7 @@ fn may_execute(command: &Command, file: &Path) -> Result<(), Errno> {
 
 /// Runs a file, or lets the shell run it if the system does not know its format: a script without
 /// a `#!` line.
-fn exec_or_shell(command: &Command, streams: &Streams, file: &Path) -> Result<Started, Errno> {
+fn exec_or_shell(command: &Command, streams: &StreamEnds, file: &Path) -> Result<Started, Errno> {
     let name = command.arguments.first().map_or("", String::as_str);
     match exec_unless_busy(command, streams, file, name, None) {
         Err(Errno::NOEXEC) => exec_unless_busy(command, streams, SHELL.as_ref(), SHELL, Some(file)),
@@ -173,7 +194,7 @@ fn exec_or_shell(command: &Command, streams: &Streams, file: &Path) -> Result<St
 /// a build asks to run it, but a child forked meanwhile has a copy until it execs.
 fn exec_unless_busy(
     command: &Command,
-    streams: &Streams,
+    streams: &StreamEnds,
     file: &Path,
     name: &str,
     script: Option<&Path>,
@@ -192,7 +213,7 @@ fn exec_unless_busy(
 
 fn exec(
     command: &Command,
-    streams: &Streams,
+    streams: &StreamEnds,
     file: &Path,
     name: &str,
     script: Option<&Path>,
