@@ -101,24 +101,36 @@ impl Killer {
         N: Into<String>,
         V: Into<String>,
     {
-        let model: Vec<(String, String)> =
-            variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        let excluded = self.excluded.clone();
+        let model = owned(variables);
         if model.is_empty() {
             return Ok(KillReport::default());
         }
-        let excluded = self.excluded.clone();
         let trees = blocking(move || {
             let table = processes()?;
-            let matching: HashSet<u32> = table
-                .iter()
-                .filter(|process| !excluded.contains(&process.identity.pid))
-                .filter(|process| process.state == ProcessState::Alive && matches(process, &model))
-                .map(|process| process.identity.pid)
-                .collect();
+            let matching = matching(&table, &excluded, &model);
             Ok(Forest::new(&table, &excluded).trees(&matching))
         })
         .await?;
         Ok(self.end_trees(trees).await)
+    }
+
+    /// The processes that [`kill_matching`](Self::kill_matching) would end, without the descendants that do
+    /// not match themselves.
+    ///
+    /// # Errors
+    /// [`ProcessError::ProcessList`] when processes cannot be listed.
+    pub async fn find_matching<N, V>(
+        &self,
+        variables: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<HashSet<u32>, ProcessError>
+    where
+        N: Into<String>,
+        V: Into<String>,
+    {
+        let excluded = self.excluded.clone();
+        let model = owned(variables);
+        blocking(move || Ok(matching(&processes()?, &excluded, &model))).await
     }
 
     /// Ends a process and its descendants (Java: `OSProcess.killRecursively`). Nothing happens if
@@ -200,6 +212,29 @@ async fn end_tree(tree: Vec<Target>, wait: Duration, force: bool) -> KillReport 
         .survivors
         .retain(|&identity| crate::unix::state_of(identity) == Some(ProcessState::Alive));
     report
+}
+
+fn owned<N: Into<String>, V: Into<String>>(
+    variables: impl IntoIterator<Item = (N, V)>,
+) -> Vec<(String, String)> {
+    variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect()
+}
+
+/// The numbers of those that run and were started with all variables of a model. An empty one matches none.
+fn matching(
+    table: &[ProcessInfo],
+    excluded: &HashSet<u32>,
+    model: &[(String, String)],
+) -> HashSet<u32> {
+    if model.is_empty() {
+        return HashSet::new();
+    }
+    table
+        .iter()
+        .filter(|process| !excluded.contains(&process.identity.pid))
+        .filter(|process| process.state == ProcessState::Alive && matches(process, model))
+        .map(|process| process.identity.pid)
+        .collect()
 }
 
 /// Whether a process was started with all variables of a model.

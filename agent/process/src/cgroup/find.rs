@@ -4,6 +4,14 @@ use std::path::{Path, PathBuf};
 
 use super::{MemoryGroup, Version};
 
+/// Where a group is.
+pub(super) struct Place {
+    pub(super) version: Version,
+    pub(super) directory: PathBuf,
+    /// Where its hierarchy is mounted: the group, or one above it.
+    pub(super) mount: PathBuf,
+}
+
 /// A mount of a hierarchy of control groups.
 struct Mount {
     version: Version,
@@ -13,20 +21,27 @@ struct Mount {
     point: PathBuf,
 }
 
-/// Where the group may be, most likely first.
+/// The groups with the memory controller, most likely first.
+pub(super) fn candidates(membership: &str, mounts: &str) -> Vec<MemoryGroup> {
+    let places = places(membership, mounts, "memory").into_iter();
+    places.map(|one| MemoryGroup::at(one.version, &one.directory, &one.mount)).collect()
+}
+
+/// Where the group with this controller may be, most likely first.
 ///
 /// `membership` is `/proc/self/cgroup`: `4:memory:/path` for version 1, `0::/path` for version 2.
 /// `mounts` is `/proc/self/mountinfo`. Without a namespace of its own a container sees the path of
 /// the host in the first, and a mount whose root is that path, or a parent of it, in the second.
-pub(super) fn candidates(membership: &str, mounts: &str) -> Vec<MemoryGroup> {
-    let mounts: Vec<Mount> = mounts.lines().filter_map(parse_mount).collect();
+pub(super) fn places(membership: &str, mounts: &str, controller: &str) -> Vec<Place> {
+    let mounts: Vec<Mount> =
+        mounts.lines().filter_map(|line| parse_mount(line, controller)).collect();
     let mut found = Vec::new();
     for line in membership.lines() {
         let mut parts = line.splitn(3, ':').skip(1);
         let (Some(controllers), Some(path)) = (parts.next(), parts.next()) else { continue };
         let version = if controllers.is_empty() {
             Version::V2
-        } else if controllers.split(',').any(|name| name == "memory") {
+        } else if controllers.split(',').any(|name| name == controller) {
             Version::V1
         } else {
             continue;
@@ -37,7 +52,7 @@ pub(super) fn candidates(membership: &str, mounts: &str) -> Vec<MemoryGroup> {
                 || mount.point.clone(),
                 |relative| mount.point.join(relative),
             );
-            found.push(MemoryGroup::at(version, &directory, &mount.point));
+            found.push(Place { version, directory, mount: mount.point.clone() });
         }
     }
     found
@@ -51,13 +66,13 @@ fn below(path: &str, root: &str) -> Option<PathBuf> {
 }
 
 /// A line `ID PARENT MAJOR:MINOR ROOT POINT OPTIONS … - TYPE SOURCE SUPEROPTIONS`, if it is a mount
-/// with the memory controller or of version 2.
-fn parse_mount(line: &str) -> Option<Mount> {
+/// with the controller or of version 2.
+fn parse_mount(line: &str, controller: &str) -> Option<Mount> {
     let (head, tail) = line.split_once(" - ")?;
     let mut tail = tail.split(' ');
     let version = match tail.next()? {
         "cgroup2" => Version::V2,
-        "cgroup" if tail.nth(1)?.split(',').any(|option| option == "memory") => Version::V1,
+        "cgroup" if tail.nth(1)?.split(',').any(|option| option == controller) => Version::V1,
         _ => return None,
     };
     let mut head = head.split(' ').skip(3);

@@ -4,14 +4,18 @@
 //! the same facts in files of different names; [`MemoryGroup`] reads either. The files are read when
 //! asked, never cached.
 
+mod cpu;
 mod find;
+mod peak;
 mod state;
 
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-pub use state::{MemoryState, Pressure};
+pub use cpu::CpuGroup;
+pub use peak::Peak;
+pub use state::{MemoryState, Pressure, WorkingSet};
 
 /// The most read of a file of the kernel, in bytes. `memory.stat` has some 3 KiB.
 const MAX_FILE: u64 = 64 * 1024;
@@ -86,6 +90,19 @@ impl MemoryGroup {
     #[must_use]
     pub fn state(&self) -> MemoryState {
         state::read_state(self)
+    }
+
+    /// What of its memory is in use now; two small reads.
+    #[must_use]
+    pub fn working_set(&self) -> Option<WorkingSet> {
+        state::read_working_set(self)
+    }
+
+    /// Begins to look for the most that it uses from now on. With `reset` the kernel's own count begins
+    /// anew, where it may be written to: under version 1 that is so for all who read it.
+    #[must_use]
+    pub fn peak_from_now(&self, reset: bool) -> Peak {
+        Peak::begin(self, reset)
     }
 
     /// How long processes had to wait for memory; `None` where the kernel does not count that.

@@ -22,6 +22,15 @@ pub struct MemoryState {
     pub oom_kills: Option<u64>,
 }
 
+/// What of the memory of a group is in use at one moment, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WorkingSet {
+    /// What a kubelet counts: all but the cache of files that were not used lately.
+    pub bytes: u64,
+    /// That cache.
+    pub cache: u64,
+}
+
 /// How long processes waited for memory (pressure stall information).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Pressure {
@@ -79,16 +88,26 @@ pub(super) fn read_state(group: &MemoryGroup) -> MemoryState {
     }
 }
 
+pub(super) fn read_working_set(group: &MemoryGroup) -> Option<WorkingSet> {
+    let (usage, cache) = match group.version {
+        Version::V1 => ("memory.usage_in_bytes", "total_inactive_file"),
+        Version::V2 => ("memory.current", "inactive_file"),
+    };
+    let usage = number(&group.directory().join(usage))?;
+    let cache = field(&read(&group.directory().join("memory.stat"))?, cache).unwrap_or(0);
+    Some(WorkingSet { bytes: usage.saturating_sub(cache), cache })
+}
+
 fn without(usage: u64, stat: &str, names: &[&str]) -> u64 {
     usage.saturating_sub(names.iter().filter_map(|name| field(stat, name)).sum())
 }
 
 /// A file with one number; `None` for `max`.
-fn number(path: &Path) -> Option<u64> {
+pub(super) fn number(path: &Path) -> Option<u64> {
     read(path)?.trim().parse().ok()
 }
 
 /// The number of a line `NAME NUMBER`.
-fn field(text: &str, name: &str) -> Option<u64> {
+pub(super) fn field(text: &str, name: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
 }

@@ -130,3 +130,43 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn processor_time_is_read_in_both_versions() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    fs::write(root.join("cpuacct.usage"), "1500000000\n").unwrap();
+    fs::write(root.join("cpu.stat"), "usage_usec 2500000\nuser_usec 1\n").unwrap();
+    let used = |version| CpuGroup::at(version, root).used();
+    assert_eq!(used(Version::V1), Some(std::time::Duration::from_millis(1500)));
+    assert_eq!(used(Version::V2), Some(std::time::Duration::from_millis(2500)));
+    assert_eq!(CpuGroup::at(Version::V2, Path::new("/no/such")).used(), None);
+    let of_cpu = find::places(
+        "2:cpu,cpuacct:/a\n",
+        "9 8 0:1 / /sys/c rw - cgroup c rw,cpu,cpuacct\n",
+        "cpuacct",
+    );
+    assert_eq!(of_cpu[0].directory, Path::new("/sys/c/a"));
+}
+
+#[test]
+fn the_working_set_leaves_out_what_was_not_used_lately() {
+    let (_root, group) = group(&[
+        ("pod/c/memory.current", "1000"),
+        ("pod/c/memory.stat", "anon 500\ninactive_file 300\nactive_file 200\n"),
+    ]);
+    assert_eq!(group.working_set(), Some(WorkingSet { bytes: 700, cache: 300 }));
+}
+
+#[test]
+fn a_peak_counts_from_its_beginning() {
+    let (root, group) = group(&[("pod/c/memory.peak", "900")]);
+    let file = root.path().join("pod/c/memory.peak");
+    let mut peak = group.peak_from_now(false);
+    assert_eq!(peak.most(), None, "it was before");
+    fs::write(&file, "901").unwrap();
+    assert_eq!(peak.most(), Some(901));
+    // A plain file keeps what is written into it, and so takes part as a kernel that counts anew.
+    let mut peak = group.peak_from_now(true);
+    assert_eq!(peak.most(), Some(1), "its first figure is written over: 001");
+}
