@@ -1,5 +1,5 @@
-//! The bridge, for an agent that goes away: it can have the controller send the node no more builds, which
-//! an inbound agent cannot.
+//! The bridge: it can have the controller send the node of an agent that goes away no more builds, which an
+//! inbound agent cannot, and it keeps what stages used.
 //!
 //! All of it is best effort and never waited for: without it the agent refuses new builds itself.
 
@@ -16,7 +16,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 pub struct BridgeOptions {
     /// `--bridge-url`.
     pub url: RootUrl,
-    /// `--bridge-token`: an access token with the scope `nodes:drain`.
+    /// `--bridge-token`: an access token with the scopes `nodes:drain` and `usage:report`.
     pub token: Secret,
     /// `--bridge-controller`: what the bridge calls this controller.
     pub controller: String,
@@ -71,8 +71,19 @@ impl Bridge {
         }
     }
 
+    /// Takes figures of what stages used, as JSON.
+    ///
+    /// # Errors
+    /// Why it did not take them.
+    pub async fn report_usage(&self, body: String) -> Result<(), String> {
+        self.post("v1/usage", body).await
+    }
+
     async fn ask(&self, path: &str, reason: Option<&str>) -> Result<(), String> {
-        let body = body(&self.controller, &self.node, reason);
+        self.post(path, body(&self.controller, &self.node, reason)).await
+    }
+
+    async fn post(&self, path: &str, body: String) -> Result<(), String> {
         let asked = self.target.post(path, "application/json", body.into_bytes());
         match tokio::time::timeout(TIMEOUT, asked).await {
             Ok(answer) => answer.map_err(|error| error.to_string()),

@@ -4,9 +4,10 @@ use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::process::{Command, ExitCode};
 
-use pilotfish_agent::cli::{self, Invocation, Subcommand};
+use pilotfish_agent::cli::{self, Invocation, Outcome, Subcommand};
 use pilotfish_agent::exit::Exit;
-use pilotfish_agent::{run, secret, unix};
+use pilotfish_agent::{exec_server, run, secret, unix};
+use pilotfish_process::Environment;
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
@@ -15,6 +16,14 @@ fn main() -> ExitCode {
     if let Ok(Invocation::Execute(command)) = &outcome.result {
         return execute(command);
     }
+    let outcome = match outcome {
+        Outcome { result: Ok(Invocation::ExecServer(options)), .. } => {
+            let shown = secret::presentable_environment(&variables, &[]);
+            let ended = exec_server::run(options, Environment::from_system(shown));
+            return ended.map_or_else(ExitCode::from, ExitCode::from);
+        }
+        other => other,
+    };
     let protection = secret::protect(&outcome.secrets).err().map(|error| error.to_string());
     drop((arguments, variables));
     let exit = match outcome.result {
@@ -26,7 +35,7 @@ fn main() -> ExitCode {
         Ok(Invocation::RemotingVersion) => print(&format!("{}\n", cli::REMOTING_VERSION)),
         Ok(Invocation::ProductVersion) => print(&format!("{}\n", cli::PRODUCT_VERSION)),
         Ok(Invocation::Subcommand(Subcommand::Callables)) => print(&run::callables()),
-        Ok(Invocation::Execute(_)) => Exit::Failure,
+        Ok(Invocation::Execute(_) | Invocation::ExecServer(_)) => Exit::Failure,
         Err(mistakes) => {
             for warning in outcome.warnings.iter().chain(&protection) {
                 complain(&format!("WARNING: {warning}"));

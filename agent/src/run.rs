@@ -193,7 +193,11 @@ async fn serve(agent: Arc<Agent>) -> Exit {
         tokio::spawn(health.serve(Arc::clone(&context), traces.clone()));
     }
     let internal = agent.directories.internal.as_deref();
+    let usages = context.usages.clone();
     let exit = connection::serve(&agent.configuration, internal, context).await;
+    if let Some(usages) = usages {
+        usages.flush().await;
+    }
     if let Some(traces) = traces {
         traces.flush().await;
     }
@@ -228,9 +232,21 @@ async fn recover(agent: &Agent) {
     }
     let (memory, confinement) = (Arc::clone(&agent.memory), agent.confinement.clone());
     let threads = confinement.as_ref().map(|one| one.threads().clone()).unwrap_or_default();
+    let environment = Environment::from_system(agent.configuration.environment.clone());
+    let containers = callables::containers_of(&environment);
+    let runtime = tokio::runtime::Handle::current();
     // The controller can write the file that names the logs, so they are written to with its rights.
     let recovered = threads
-        .run(move || memory.recover(&|log| confinement.as_ref().is_none_or(|one| one.allows(log))))
+        .run(move || {
+            let may_write = |log: &Path| confinement.as_ref().is_none_or(|one| one.allows(log));
+            let runs_in = |container: &str, cookie: &str| {
+                let container = containers.get(container).map_err(|error| error.to_string())?;
+                let cookie = ("HUDSON_COOKIE".to_owned(), cookie.to_owned());
+                let found = runtime.block_on(container.at_once().find(vec![cookie]));
+                found.map(|processes| processes > 0).map_err(|error| error.to_string())
+            };
+            memory.recover(&may_write, &runs_in);
+        })
         .await;
     if recovered.is_err() {
         warn!("the builds of the agent's last life are not told of its end");

@@ -1,12 +1,13 @@
 //! What callables share over all connections of the agent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jenkins_remoting::channel::Observer;
 use jenkins_remoting::transport::DownloadOptions;
+use pilotfish_exec::{Containers, DEFAULT_DIRECTORY, Meter};
 use pilotfish_process::{Environment, SearchPath};
 
 use super::Statistics;
@@ -17,6 +18,15 @@ use crate::drain::Drain;
 use crate::jvm::Jvm;
 use crate::logging::Logging;
 use crate::memory::Memory;
+use crate::usage::{Tasks, Usages};
+
+/// Names the directory of the containers' sockets.
+const SOCKETS: &str = "PILOTFISH_EXEC_SOCKETS";
+
+/// The sibling containers, where this environment says.
+pub(crate) fn containers_of(environment: &Environment) -> Containers {
+    Containers::below(environment.get(SOCKETS).unwrap_or(DEFAULT_DIRECTORY))
+}
 
 /// What callables know of the agent. It outlives connections: processes and watches do too.
 pub struct Context {
@@ -48,6 +58,16 @@ pub struct Context {
     pub connection: Arc<Monitor>,
     /// Counts of requests.
     pub statistics: Statistics,
+    /// The sibling containers that steps may run in.
+    pub containers: Containers,
+    /// Those of them that wait for the agent before they end.
+    pub(crate) attended: Arc<Mutex<HashSet<String>>>,
+    /// Measures what stages use of the agent's own container.
+    pub meter: Option<Meter>,
+    /// Who is told what stages used; `None` if nobody.
+    pub usages: Option<Usages>,
+    /// Durable tasks that are followed.
+    pub(crate) tasks: Arc<Tasks>,
     /// Who can have the controller send no more builds; `None` if nobody.
     pub bridge: Option<Arc<Bridge>>,
     /// Who is told of each request that has ended: traces.
@@ -72,6 +92,7 @@ impl Context {
         remoting_version: &'static str,
     ) -> Self {
         let search_path = SearchPath::of(&environment);
+        let containers = containers_of(&environment);
         Self {
             environment,
             search_path,
@@ -88,6 +109,11 @@ impl Context {
             file_threads: FileThreads::default(),
             connection: Arc::default(),
             statistics: Statistics::default(),
+            containers,
+            attended: Arc::default(),
+            meter: None,
+            usages: None,
+            tasks: Arc::default(),
             bridge: None,
             observer: None,
             system_properties: Mutex::default(),
@@ -127,10 +153,12 @@ impl Context {
         self
     }
 
-    /// With a bridge.
+    /// With a bridge, which is also told what stages used. Must be called within a tokio runtime.
     #[must_use]
     pub fn with_bridge(mut self, bridge: Option<Bridge>) -> Self {
         self.bridge = bridge.map(Arc::new);
+        self.usages = self.bridge.clone().map(Usages::start);
+        self.meter = self.usages.as_ref().and_then(|_| Meter::own());
         self
     }
 

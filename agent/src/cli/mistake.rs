@@ -11,6 +11,12 @@ use super::options::{Opt, OptionSpec};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Mistake {
+    /// Something about `exec-server`.
+    #[error("exec-server: {problem}")]
+    ExecServer {
+        /// What is wrong, and what to do.
+        problem: String,
+    },
     /// An option that does not exist.
     #[error("\"{word}\"{origin} is not a valid option{}", suggestion(.word, *.probably))]
     UnknownOption {

@@ -17,6 +17,7 @@ mod arguments;
 mod configuration;
 mod duration;
 pub mod environment;
+mod exec_server;
 mod help;
 mod java_options;
 mod mistake;
@@ -31,6 +32,7 @@ pub use configuration::{
     Configuration, Header, JavaSettings, JvmMode, LogFormat, LoggingOptions, Reconnect, TcpEntry,
     TcpOptions, Transport, WorkDirectoryOptions,
 };
+pub use exec_server::ExecServerOptions;
 pub use help::{PRODUCT_VERSION, REMOTING_VERSION, usage};
 pub use mistake::{Mistake, Mistakes};
 pub use options::{OPTIONS, Opt, OptionSpec};
@@ -50,6 +52,8 @@ pub enum Invocation {
     ProductVersion,
     /// A subcommand of our own.
     Subcommand(Subcommand),
+    /// `exec-server`: serve the steps of a tool container.
+    ExecServer(ExecServerOptions),
     /// Exactly one argument that is no option: become that command, as the entry point script does.
     Execute(OsString),
 }
@@ -87,14 +91,21 @@ pub fn parse(arguments: &[OsString], variables: &[(OsString, OsString)]) -> Outc
         && let Some(word) = only.to_str()
         && !word.is_empty()
         && !word.starts_with(['-', '@'])
+        && word != exec_server::NAME
     {
         let invocation = Subcommand::of(word)
             .map_or_else(|| Invocation::Execute(only.clone()), Invocation::Subcommand);
         return Outcome { result: Ok(invocation), warnings: Vec::new(), secrets: Vec::new() };
     }
+    let read = environment::Variables::new(variables);
+    if let Some((first, rest)) = arguments.split_first()
+        && first == exec_server::NAME
+    {
+        let result = exec_server::parse(rest, &read).map(Invocation::ExecServer);
+        return Outcome { result, warnings: Vec::new(), secrets: Vec::new() };
+    }
     let mut mistakes = Vec::new();
     let mut warnings = Vec::new();
-    let read = environment::Variables::new(variables);
     let words = environment::words(arguments, &read, &mut mistakes);
     let mut given = arguments::read(words, &mut mistakes);
     environment::add_variables(&mut given, &read, &mut mistakes, &mut warnings);

@@ -310,7 +310,7 @@ pub static OPTIONS: &[OptionSpec] = &[
         value: Some("URL"),
         needs: &[Opt::BridgeToken, Opt::BridgeController],
         help: "On SIGTERM, ask this pilotfish-bridge to have the controller send the node no more builds; at start, to \
-               undo that. Variable: PILOTFISH_BRIDGE_URL.",
+               undo that. It is told what the stages of its plans used. Variable: PILOTFISH_BRIDGE_URL.",
         ..PLAIN
     },
     OptionSpec {
@@ -319,7 +319,7 @@ pub static OPTIONS: &[OptionSpec] = &[
         value: Some("TOKEN"),
         needs: &[Opt::BridgeUrl],
         secret: true,
-        help: "Access token for the bridge with the scope nodes:drain, or @FILE with one line. Variables: \
+        help: "Access token for the bridge with the scopes nodes:drain and usage:report, or @FILE with one line. Variables: \
                PILOTFISH_BRIDGE_TOKEN, or PILOTFISH_BRIDGE_TOKEN_FILE with a path.",
         ..PLAIN
     },

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use pilotfish_process::cgroup::{MemoryGroup, MemoryState};
 use pilotfish_process::{ProcessIdentity, ProcessState, processes};
 
-use super::report;
 use super::steps::Step;
+use super::{RunsIn, report};
 
 const FILE: &str = "running-steps";
 const HEADER: &str = "pilotfish running steps 1";
@@ -37,6 +37,8 @@ pub(super) struct PastStep {
     pub(super) label: String,
     pub(super) cookie: String,
     pub(super) log: PathBuf,
+    /// The sibling container that it ran in.
+    pub(super) container: Option<String>,
 }
 
 /// What the last life left.
@@ -50,14 +52,14 @@ pub(super) struct Past {
 }
 
 /// What became of a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Fate {
     /// It has an exit status, or the controller removed it.
     Over,
     /// Processes of it are there.
     Running,
-    /// None of them is, and there is no exit status.
-    Died,
+    /// None of them is, and there is no exit status: why, where that is not the end of this container.
+    Died(Option<String>),
 }
 
 impl Ledger {
@@ -77,7 +79,8 @@ impl Ledger {
         past.steps = tasks
             .filter_map(|step| {
                 let log = step.log.clone()?;
-                Some(PastStep { label: step.label.clone(), cookie: step.cookie.clone(), log })
+                let Step { label, cookie, container, .. } = step.clone();
+                Some(PastStep { label, cookie, log, container })
             })
             .collect();
         let result = if past.steps.is_empty() {
@@ -138,9 +141,13 @@ impl Past {
             number(peak),
             number(oom_kills)
         );
-        for PastStep { label, cookie, log } in &self.steps {
+        for PastStep { label, cookie, log, container } in &self.steps {
             let log = log.to_string_lossy();
-            let _ = writeln!(text, "step\t{}\t{}\t{}", escape(label), escape(cookie), escape(&log));
+            let _ = write!(text, "step\t{}\t{}\t{}", escape(label), escape(cookie), escape(&log));
+            if let Some(container) = container {
+                let _ = write!(text, "\t{}", escape(container));
+            }
+            text.push('\n');
         }
         text
     }
@@ -173,11 +180,14 @@ impl Past {
                         oom_kills: number(6),
                     };
                 }
-                ["step", label, cookie, log] => past.steps.push(PastStep {
-                    label: (*label).to_owned(),
-                    cookie: (*cookie).to_owned(),
-                    log: PathBuf::from(log),
-                }),
+                ["step", label, cookie, log, container @ ..] if container.len() <= 1 => {
+                    past.steps.push(PastStep {
+                        label: (*label).to_owned(),
+                        cookie: (*cookie).to_owned(),
+                        log: PathBuf::from(log),
+                        container: container.first().map(|name| (*name).to_owned()),
+                    });
+                }
                 _ => return None,
             }
         }
@@ -213,12 +223,19 @@ pub(super) fn is_log(path: &Path) -> bool {
 }
 
 /// What became of a step of the last life.
-pub(super) fn fate(step: &PastStep) -> Fate {
+pub(super) fn fate(step: &PastStep, runs_in: RunsIn<'_>) -> Fate {
     let Some(directory) = step.log.parent().filter(|directory| directory.is_dir()) else {
         return Fate::Over;
     };
     if directory.join(RESULT).exists() {
         return Fate::Over;
+    }
+    if let Some(container) = &step.container {
+        return match runs_in(container, &step.cookie) {
+            Ok(true) => Fate::Running,
+            Ok(false) => Fate::Died(Some(report::gone_with_agent(container))),
+            Err(problem) => Fate::Died(Some(format!("[pilotfish] {problem}"))),
+        };
     }
     // Without a list of processes nothing is known: better to wait for its own sign of life.
     let Ok(table) = processes() else { return Fate::Running };
@@ -228,11 +245,11 @@ pub(super) fn fate(step: &PastStep) -> Fate {
                 .environment()
                 .is_ok_and(|environment| environment.get("HUDSON_COOKIE") == Some(&step.cookie))
     });
-    if runs { Fate::Running } else { Fate::Died }
+    if runs { Fate::Running } else { Fate::Died(None) }
 }
 
 /// Gives a step the status that its wrapper script could not write any more.
-pub(super) fn give_status(log: &Path, status: i32) {
+pub(crate) fn give_status(log: &Path, status: i32) {
     let result = log.with_file_name(RESULT);
     let new = log.with_file_name("jenkins-result.txt.tmp");
     let written = fs::write(&new, format!("{status}\n")).and_then(|()| fs::rename(&new, &result));

@@ -30,7 +30,9 @@ use pilotfish_process::ExitStatus;
 use pilotfish_process::cgroup::{MemoryGroup, MemoryState};
 
 pub use margin::{MARGIN_FORMATS, Margin};
-pub(crate) use steps::NewStep;
+pub(crate) use steps::{NewStep, append_to};
+
+pub(crate) use ledger::give_status;
 
 use guard::Guard;
 use ledger::Ledger;
@@ -43,6 +45,9 @@ pub(crate) const KILLED: i32 = 128 + 9;
 
 /// Which log files may be written into at the start of the agent; see [`Memory::recover`].
 pub type MayWrite<'a> = &'a dyn Fn(&Path) -> bool;
+
+/// Whether processes with this cookie run in a sibling container; see [`Memory::recover`].
+pub type RunsIn<'a> = &'a dyn Fn(&str, &str) -> Result<bool, String>;
 
 /// The memory of the container and the steps that use it.
 #[derive(Debug)]
@@ -137,7 +142,7 @@ impl Memory {
         self.catch_up(&mut inner);
         let Some(mut step) = inner.steps.remove(id) else { return Vec::new() };
         let failed = !matches!(status, ExitStatus::Exited(0));
-        let missed = inner.oom_kills.saturating_sub(step.oom_kills);
+        let missed = step.missed(inner.oom_kills);
         if failed && step.lines.is_empty() && missed > 0 {
             step.lines.push(report::unknown_process(missed, &self.state()));
         }
@@ -150,7 +155,7 @@ impl Memory {
         let mut inner = self.inner();
         self.catch_up(&mut inner);
         let Some(step) = inner.steps.take_task(directory) else { return };
-        let missed = inner.oom_kills.saturating_sub(step.oom_kills);
+        let missed = step.missed(inner.oom_kills);
         if status != 0 && !step.told && missed > 0 {
             steps::append(&step, &report::unknown_process(missed, &self.state()));
         }
@@ -277,29 +282,29 @@ impl Memory {
     }
 
     /// Reads what the last life left: tells the steps that died with it, and takes over those that
-    /// still run. `may_write` says whether a log lies where the controller may write. May block.
-    pub fn recover(&self, may_write: MayWrite<'_>) {
+    /// still run. `may_write` says whether a log lies where the controller may write, `runs_in` what became of
+    /// steps in other containers. May block.
+    pub fn recover(&self, may_write: MayWrite<'_>, runs_in: RunsIn<'_>) {
         let Some(ledger) = &self.ledger else { return };
         let Some(past) = ledger.read() else { return };
         let mut inner = self.inner();
         for task in
             past.steps.iter().filter(|task| ledger::is_log(&task.log) && may_write(&task.log))
         {
-            match ledger::fate(task) {
+            match ledger::fate(task, runs_in) {
                 ledger::Fate::Over => {}
                 ledger::Fate::Running => {
                     tracing::info!("{} still runs and is served again", task.label);
                     let (step, oom_kills) = (task.clone(), inner.oom_kills);
-                    inner.steps.add(
-                        NewStep { label: step.label, cookie: step.cookie, log: Some(step.log) },
-                        oom_kills,
-                    );
+                    let ledger::PastStep { label, cookie, log, container } = step;
+                    let step = NewStep { label, cookie, log: Some(log), container };
+                    inner.steps.add(step, oom_kills);
                 }
-                ledger::Fate::Died => {
-                    let line = past.what_happened(self.group.as_ref());
+                ledger::Fate::Died(reason) => {
+                    let line = reason.unwrap_or_else(|| past.what_happened(self.group.as_ref()));
                     tracing::warn!("{}: {line}", task.label);
-                    steps::append_to(&task.log, &line);
-                    ledger::give_status(&task.log, KILLED);
+                    append_to(&task.log, &line);
+                    give_status(&task.log, KILLED);
                 }
             }
         }

@@ -74,6 +74,14 @@ pub(super) fn container_killed(state: &MemoryState, certain: bool, likely: bool)
     )
 }
 
+/// About a step in a sibling container, of which nothing runs any more.
+pub(super) fn gone_with_agent(container: &str) -> String {
+    format!(
+        "[pilotfish] This step ran in container {container:?} and left no exit status: its processes were gone when the \
+         agent came back. The container may have been restarted: look at its last state and the events of the pod."
+    )
+}
+
 fn why(state: &MemoryState) -> String {
     match state.limit {
         Some(_) => format!("the container's memory limit was reached ({})", facts(state)),

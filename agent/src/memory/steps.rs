@@ -24,6 +24,8 @@ pub(crate) struct NewStep {
     pub(crate) cookie: String,
     /// The log file of a durable task; `None` where output goes to a stream.
     pub(crate) log: Option<PathBuf>,
+    /// The sibling container that it runs in, whose memory is no business of this one.
+    pub(crate) container: Option<String>,
 }
 
 /// Names a step.
@@ -36,6 +38,7 @@ pub(super) struct Step {
     pub(super) label: String,
     pub(super) cookie: String,
     pub(super) log: Option<PathBuf>,
+    pub(super) container: Option<String>,
     /// The kernel's count when it began.
     pub(super) oom_kills: u64,
     /// Whether its log has a line about memory.
@@ -53,10 +56,11 @@ pub(super) struct Steps {
 
 impl Steps {
     pub(super) fn add(&mut self, step: NewStep, oom_kills: u64) -> StepId {
-        let NewStep { label, cookie, log } = step;
+        let NewStep { label, cookie, log, container } = step;
         let id = StepId(self.next);
         self.next += 1;
-        let step = Step { label, cookie, log, oom_kills, told: false, lines: Vec::new() };
+        let step =
+            Step { label, cookie, log, container, oom_kills, told: false, lines: Vec::new() };
         self.running.insert(id, step);
         id
     }
@@ -137,8 +141,15 @@ pub(super) fn append(step: &Step, line: &str) {
     }
 }
 
+impl Step {
+    /// How many processes the kernel has ended in its container since it began, of this count.
+    pub(super) fn missed(&self, oom_kills: u64) -> u64 {
+        if self.container.is_some() { 0 } else { oom_kills.saturating_sub(self.oom_kills) }
+    }
+}
+
 /// Appends a line to a log that exists. In one write, so that no output of the build comes into it.
-pub(super) fn append_to(log: &Path, line: &str) {
+pub(crate) fn append_to(log: &Path, line: &str) {
     let opened = unix::plain(OpenOptions::new().append(true)).open(log);
     let written = opened.and_then(|mut file| file.write_all(format!("{line}\n").as_bytes()));
     if let Err(error) = written {

@@ -168,7 +168,12 @@ impl Fixture {
     }
 
     fn step(&self) -> NewStep {
-        NewStep { label: "p #1".to_owned(), cookie: self.cookie.clone(), log: Some(self.log()) }
+        NewStep {
+            label: "p #1".to_owned(),
+            cookie: self.cookie.clone(),
+            log: Some(self.log()),
+            container: None,
+        }
     }
 
     /// A process of the build that holds so much memory, in MiB.
@@ -301,7 +306,8 @@ fn a_step_that_fails_is_told_where_the_process_is_unknown() {
     let fixture = Fixture::new();
     let memory = Memory::new(Some(fixture.group()), Margin::Auto, None);
     memory.begin(fixture.step());
-    let stream = || NewStep { label: String::new(), cookie: "other".to_owned(), log: None };
+    let stream =
+        || NewStep { label: String::new(), cookie: "other".to_owned(), log: None, container: None };
     let (failing, fine) = (memory.begin(stream()), memory.begin(stream()));
     fixture.set("memory.events", "oom 2\noom_kill 2\n");
     memory.task_ended(&fixture.directory(), 1);
@@ -326,15 +332,47 @@ fn the_next_life_tells_what_died_and_gives_it_a_status() {
     first.begin(fixture.step());
     drop(first);
     let second = Memory::new(None, Margin::Auto, Some(&fixture.internal()));
-    second.recover(&|_| true);
+    second.recover(&|_| true, &no_container);
     let text = fixture.text();
     assert!(text.contains("the agent's container was most likely killed while this step ran; when last seen it used 990 MiB (limit 1000 MiB"), "{text}");
     let result = fixture.directory().join("jenkins-result.txt");
     assert_eq!(fs::read_to_string(&result).unwrap(), "137\n");
     assert!(!fixture.internal().join("running-steps").exists());
     // A life after that has nothing to tell.
-    Memory::new(None, Margin::Auto, Some(&fixture.internal())).recover(&|_| true);
+    Memory::new(None, Margin::Auto, Some(&fixture.internal())).recover(&|_| true, &no_container);
     assert_eq!(fixture.text(), text);
+}
+
+/// No step of the tests runs in another container.
+fn no_container(name: &str, _: &str) -> Result<bool, String> {
+    Err(format!("asked for {name}"))
+}
+
+#[test]
+fn the_next_life_asks_other_containers_for_their_steps() {
+    for (answer, told, left) in [
+        (Ok(true), "", 1),
+        (Ok(false), "ran in container \"maven\" and left no exit status", 0),
+        (
+            Err("container \"maven\" has ended: x".to_owned()),
+            "[pilotfish] container \"maven\" has",
+            0,
+        ),
+    ] {
+        let fixture = Fixture::new();
+        let first = Memory::new(None, Margin::Off, Some(&fixture.internal()));
+        let step = first.begin(NewStep { container: Some("maven".to_owned()), ..fixture.step() });
+        assert_eq!(first.running().len(), 1, "{step:?}");
+        drop(first);
+        let second = Memory::new(None, Margin::Off, Some(&fixture.internal()));
+        second.recover(&|_| true, &|container, cookie| {
+            assert_eq!((container, cookie), ("maven", fixture.cookie.as_str()));
+            answer.clone()
+        });
+        assert!(fixture.text().contains(told), "{}", fixture.text());
+        assert_eq!(second.inner().steps.tasks().count(), left);
+        assert_eq!(fixture.directory().join("jenkins-result.txt").exists(), left == 0);
+    }
 }
 
 #[test]
@@ -345,7 +383,7 @@ fn the_next_life_takes_over_what_still_runs() {
     first.begin(fixture.step());
     drop(first);
     let second = Memory::new(Some(fixture.group()), Margin::Auto, Some(&fixture.internal()));
-    second.recover(&|_| true);
+    second.recover(&|_| true, &no_container);
     assert_eq!(fixture.text(), "+ make\n");
     assert!(!fixture.directory().join("jenkins-result.txt").exists());
     assert_eq!(second.inner().steps.tasks().count(), 1);
@@ -366,7 +404,7 @@ fn a_forged_file_writes_nowhere_else() {
     let text = format!("pilotfish running steps 1\n{lines}");
     fs::write(fixture.internal().join("running-steps"), text).unwrap();
     let memory = Memory::new(None, Margin::Off, Some(&fixture.internal()));
-    memory.recover(&|log| log != fixture.log());
+    memory.recover(&|log| log != fixture.log(), &no_container);
     assert_eq!(fs::read_to_string(&elsewhere).unwrap(), "kept");
     assert_eq!(
         fixture.text(),
@@ -380,6 +418,6 @@ proptest! {
     fn any_file_is_read_or_ignored(text in "(pilotfish running steps 1\n)?(\\PC|\t|\n){0,200}") {
         let root = tempfile::tempdir().unwrap();
         fs::write(root.path().join("running-steps"), text).unwrap();
-        Memory::new(None, Margin::Off, Some(root.path())).recover(&|_| false);
+        Memory::new(None, Margin::Off, Some(root.path())).recover(&|_| false, &no_container);
     }
 }

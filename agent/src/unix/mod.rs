@@ -17,7 +17,7 @@ use std::process::Command;
 
 use rustix::fs::{Access, FlockOperation, OFlags};
 use rustix::io::Errno;
-use rustix::process::{DumpableBehavior, Signal};
+use rustix::process::{DumpableBehavior, Pid, Signal};
 
 /// The room of a file system, in bytes and files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,6 +125,14 @@ pub(crate) fn text_of(bytes: Vec<u8>) -> OsString {
 /// Becomes another program; returns only if that fails.
 pub fn become_program(command: &mut Command) -> io::Error {
     command.exec()
+}
+
+/// Sends a signal to a process. Nothing happens where it is gone.
+pub(crate) fn send_signal(pid: u32, number: i32) {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    if let (Some(pid), Some(signal)) = (pid, Signal::from_named_raw(number)) {
+        let _ = rustix::process::kill_process(pid, signal);
+    }
 }
 
 /// Has this process be ended as by SIGTERM.

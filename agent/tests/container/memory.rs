@@ -13,6 +13,7 @@ use crate::support::callables as make;
 use crate::support::commands::user_request;
 use crate::support::connection::Connection;
 use crate::support::controller::Controller;
+use crate::support::task::Task;
 use crate::support::{eventually, within};
 
 const MIB: u64 = 1 << 20;
@@ -90,50 +91,6 @@ impl Drop for Group {
             }
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
-    }
-}
-
-/// A durable task as the plugin starts it.
-struct Task {
-    directory: PathBuf,
-}
-
-impl Task {
-    fn new(work: &Path, name: &str, script: &str) -> Self {
-        let directory = work.join(format!("ws@tmp/durable-{name}"));
-        fs::create_dir_all(&directory).unwrap();
-        fs::write(directory.join("script.sh"), script).unwrap();
-        Self { directory }
-    }
-
-    async fn start(&self, connection: &mut Connection, id: i32) {
-        let d = self.directory.display();
-        let script = format!(
-            "({{ while [ -d '{d}' -a \\! -f '{d}/jenkins-result.txt' ]; do touch '{d}/jenkins-log.txt'; sleep 3; done }} & \
-             sh -xe '{d}/script.sh' > '{d}/jenkins-log.txt' 2>&1; echo $$? > '{d}/jenkins-result.txt.tmp'; \
-             mv '{d}/jenkins-result.txt.tmp' '{d}/jenkins-result.txt'; wait) >&- 2>&- &"
-        );
-        let environment = ["JOB_NAME=p", "BUILD_NUMBER=7"];
-        let request = make::launch(&["nohup", "sh", "-c", &script], &environment, "/");
-        connection.send(&user_request(id, &request)).await;
-        connection.answer(id).await;
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(self.directory.join("jenkins-log.txt")).unwrap_or_default()
-    }
-
-    fn status(&self) -> Option<String> {
-        fs::read_to_string(self.directory.join("jenkins-result.txt")).ok()
-    }
-
-    /// What the controller does once a task may be over; its log is complete then.
-    async fn check(&self, connection: &mut Connection, id: i32) {
-        const CHECK: &str = "org.jenkinsci.plugins.durabletask.FileMonitoringTask$FileMonitoringController$StatusCheck";
-        let path = self.directory.join("jenkins-result.txt");
-        let request = make::on_file(CHECK, path.to_str().unwrap());
-        connection.send(&user_request(id, &request)).await;
-        connection.answer(id).await;
     }
 }
 

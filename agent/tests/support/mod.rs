@@ -7,6 +7,7 @@ pub mod commands;
 pub mod connection;
 pub mod controller;
 pub mod service;
+pub mod task;
 
 use std::future::Future;
 use std::time::Duration;

@@ -124,12 +124,13 @@ fn copy_from(path: &Path, offset: u64, out: &mut impl Write) -> Result<(), FileE
 
 fn status_check(file: &FileCall<'_>) -> Result<Job, Throwable> {
     let path = file.path.clone();
-    let memory = Arc::clone(&file.connection.context.memory);
+    let context = Arc::clone(&file.connection.context);
     Ok(Box::new(move |_| {
         let status = exit_status(&path)?;
         if let (Some(status), Some(directory)) = (status, path.parent()) {
             // The controller reads the rest of the log after this answer.
-            memory.task_ended(directory, status);
+            context.tasks.ended(directory, status);
+            context.memory.task_ended(directory, status);
         }
         Ok(status.map_or(Datum::Null, jdk::integer))
     }))

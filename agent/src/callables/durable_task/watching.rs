@@ -16,13 +16,12 @@ use jenkins_remoting::channel::{Channel, IoScope, RemoteProxy, Reply, StreamErro
 use jenkins_remoting::proxy_of;
 
 use super::super::listener::{Listener, Listeners};
-use super::super::{Entry, FileCall, Run, unknown};
+use super::super::{Context, Entry, FileCall, Run, unknown};
 use super::{exit_status, transcode, transcoding};
 use crate::confine::{FileThreads, check_here};
 use crate::files::attributes::last_modified;
 use crate::files::charset::Charset;
 use crate::files::{Cancel, FileError, removal};
-use crate::memory::Memory;
 
 pub(in super::super) const ENTRIES: &[Entry] = &[Entry {
     class: "org.jenkinsci.plugins.durabletask.FileMonitoringTask$StartWatching",
@@ -117,7 +116,7 @@ fn watch(file: &FileCall<'_>) -> Result<Watch, Throwable> {
         last_sent: None,
         position: None,
         threads: file.connection.context.file_threads.clone(),
-        memory: Arc::clone(&file.connection.context.memory),
+        context: Arc::clone(&file.connection.context),
     })
 }
 
@@ -134,7 +133,7 @@ struct Watch {
     /// How far the log was read; before the first look, where the last watch got to.
     position: Option<u64>,
     threads: FileThreads,
-    memory: Arc<Memory>,
+    context: Arc<Context>,
 }
 
 /// The wrapper script touches the log as long as it lives (`ShellController.exitStatus`).
@@ -179,9 +178,10 @@ impl Watch {
         // Before the output is read: what the process wrote before it ended is then there.
         let status = self.status().await?;
         if let Some(status) = status {
-            let (memory, directory) = (Arc::clone(&self.memory), self.directory.clone());
+            let (context, directory) = (Arc::clone(&self.context), self.directory.clone());
             self.blocking(move || {
-                memory.task_ended(&directory, status);
+                context.tasks.ended(&directory, status);
+                context.memory.task_ended(&directory, status);
                 Ok(())
             })
             .await?;

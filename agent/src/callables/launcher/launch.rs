@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use java_object_stream::{Node, from_java};
 use jenkins_remoting::channel::{Call, IoScope, Reply, Throwable};
 use jenkins_remoting::{input_of, output_of};
+use pilotfish_exec::{Container, ErrorStream};
 use pilotfish_process::{
     Child, Command, Environment, ErrorTarget, InputSource, OutputTarget, ProcessError,
     format_command_line,
@@ -15,10 +16,11 @@ use pilotfish_process::{
 
 use super::super::listener::{Listener, Listeners};
 use super::super::{Connection, unknown};
-use super::failed;
 use super::process::{Input, Output, Process, REMOTE_PROCESS};
+use super::{ending, failed, in_container};
 use crate::drain::build_of;
 use crate::memory::{NewStep, task_log};
+use crate::usage::stage_of;
 
 from_java! {
     /// The fields of `hudson.Launcher$RemoteLaunchCallable`.
@@ -79,8 +81,28 @@ async fn start(
     print_command_line(&launch, &mut listeners).await?;
 
     let cookie = uuid::Uuid::new_v4().to_string();
-    let (command, task) =
-        command(connection, &launch, environment, &cookie).map_err(|error| failed(&error))?;
+    let stage = stage_of(overrides);
+    let start = match in_container::container_of(context, overrides)? {
+        Some(container) => {
+            let directory = launch.directory.as_deref();
+            let apart = !launch.stderr.is_null() || launch.reverse_stderr;
+            let (request, task) =
+                in_container::request(context, &launch.command, overrides, directory, &cookie);
+            let request = pilotfish_exec::Launch {
+                stdin: !launch.stdin.is_null() || launch.reverse_stdin,
+                stderr: if apart { ErrorStream::Apart } else { ErrorStream::Output },
+                // Where nobody is told, nothing is measured.
+                stage: stage.clone().filter(|_| context.usages.is_some()),
+                ..request
+            };
+            Start::In(container, request, task)
+        }
+        None => {
+            let (command, task) = command(connection, &launch, environment, &cookie)
+                .map_err(|error| failed(&error))?;
+            Start::Here(command, task)
+        }
+    };
     let stdout = stdout(call, &launch, &mut listeners, &scope)?;
     let stderr = if launch.stderr.is_null() {
         launch.reverse_stderr.then_some(Output::Reversed)
@@ -94,17 +116,37 @@ async fn start(
     };
     drop(listeners);
 
-    let child: Child = command.start().await.map_err(|error| failed(&error))?;
+    let step = |log, container: Option<&Container>| NewStep {
+        label: build.unwrap_or_else(|| "a process".to_owned()),
+        cookie: cookie.clone(),
+        log,
+        container: container.map(|one| one.name().to_owned()),
+    };
+    let (child, ending, container) = match start {
+        Start::In(container, request, task) => {
+            let started = container.launch(request).await;
+            let started = started.map_err(|error| Throwable::io(error.to_string()))?;
+            in_container::attend(context, &container);
+            let (step, name) = (step(task, Some(&container)), container.name().to_owned());
+            let ending = ending::in_container(context, step, stage, name, started.end);
+            (started.child, ending, Some(container))
+        }
+        Start::Here(command, task) => {
+            let child: Child = command.start().await.map_err(|error| failed(&error))?;
+            (child, ending::here(context, step(task, None), stage), None)
+        }
+    };
     call.scope().include(&scope);
-    let label = build.unwrap_or_else(|| "a process".to_owned());
-    let step = NewStep { label, cookie: cookie.clone(), log: task };
-    // A durable task outlives the process that starts it, and has a log of its own.
-    let of_stream = step.log.is_none();
-    let memory = Arc::clone(&context.memory);
-    let step = memory.begin(step);
-    let memory = of_stream.then_some((memory, step));
-    let process = Process::run(child, cookie, stdin, stdout, stderr, scope, memory);
+    let process = Process::run(child, cookie, stdin, stdout, stderr, scope, (ending, container));
     Ok(call.channel().export_object(Arc::new(process), &REMOTE_PROCESS))
+}
+
+/// How a process is started; a durable task has a log of its own.
+enum Start {
+    /// Beside the agent.
+    Here(Command, Option<PathBuf>),
+    /// In a sibling container.
+    In(Container, pilotfish_exec::Launch, Option<PathBuf>),
 }
 
 /// Everything that the request brings along is understood: nothing of it has been taken until here.

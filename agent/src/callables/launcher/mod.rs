@@ -1,5 +1,7 @@
 //! Processes on behalf of the controller (`hudson.Launcher`).
 
+mod ending;
+mod in_container;
 mod launch;
 mod process;
 
@@ -41,6 +43,7 @@ fn kill<'a>(
         };
         // An agent that is itself part of a build has that build's variables, and so has its JVM.
         let killed = kill_all(&variables, call.channel().child_pid()).await;
+        in_container::kill_everywhere(&connection.context, &variables).await;
         connection.context.drain.swept(variables.iter().map(|(name, value)| (&**name, &**value)));
         match killed {
             Ok(()) => Reply::null(),

@@ -12,6 +12,7 @@ use jenkins_remoting::channel::{
     Reply, Throwable,
 };
 use jenkins_remoting::{input_datum, output_datum};
+use pilotfish_exec::Container;
 use pilotfish_process::{
     Child, ExitStatus, ExitWatch, InputWriter, Killer, OutputPump, OutputReader, OutputSink,
     PumpEnd,
@@ -20,7 +21,7 @@ use tokio::io::{AsyncWriteExt, DuplexStream};
 use tokio::sync::watch;
 
 use super::super::listener::Listener;
-use crate::memory::{Memory, StepId};
+use super::ending::Ending;
 
 /// The interfaces of the proxy that a launch answers with.
 pub(super) static REMOTE_PROCESS: [&str; 2] =
@@ -63,6 +64,8 @@ pub(super) enum Output {
 /// The exported process.
 pub(super) struct Process {
     child: Arc<Child>,
+    /// Where it runs, if not beside the agent.
+    container: Option<Container>,
     cookie: String,
     /// True once the process has ended and its output has been passed on.
     finished: watch::Receiver<bool>,
@@ -87,7 +90,7 @@ impl Process {
         stdout: Output,
         stderr: Option<Output>,
         scope: IoScope,
-        memory: Option<(Arc<Memory>, StepId)>,
+        (ending, container): (Ending, Option<Container>),
     ) -> Self {
         let exit = child.exit_watch();
         let mut reversed = Reversed::default();
@@ -115,10 +118,7 @@ impl Process {
         let (done, finished) = watch::channel(false);
         tokio::spawn(async move {
             let status = exit.wait().await;
-            let mut lines = match memory {
-                Some((memory, step)) => memory.stream_ended(step, status),
-                None => Vec::new(),
-            };
+            let mut lines = ending(status).await;
             for pump in pumps {
                 // The first stream is that of the build's log.
                 finish(pump, std::mem::take(&mut lines)).await;
@@ -126,7 +126,7 @@ impl Process {
             done.send_replace(true);
         });
         let reversed = Mutex::new(reversed);
-        Self { child: Arc::new(child), cookie, finished, scope, reversed }
+        Self { child: Arc::new(child), container, cookie, finished, scope, reversed }
     }
 
     async fn join(&self, call: &Call) -> Reply {
@@ -155,6 +155,13 @@ impl Process {
 
     /// Ends the process, its descendants, and whatever else came out of this launch.
     async fn destroy(&self) {
+        if let Some(container) = &self.container {
+            let cookie = ("HUDSON_COOKIE".to_owned(), self.cookie.clone());
+            if let Err(error) = container.kill(vec![cookie]).await {
+                tracing::warn!("a process could not be ended: {error}");
+            }
+            return;
+        }
         let killer = Killer::new();
         let tree = killer.kill_tree(self.child.identity()).await;
         let strays = killer.kill_matching([("HUDSON_COOKIE", self.cookie.as_str())]).await;
