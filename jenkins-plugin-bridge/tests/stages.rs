@@ -16,7 +16,7 @@ fn checkout_fetches_and_tells_what_changed() {
     if missing("checkout", &["git"]) {
         return;
     }
-    let world = World::new();
+    let mut world = World::new();
     world.commit(&[("a.txt", "1"), ("näme b.txt", "2")]);
     world.commit(&[("a.txt", "3")]);
     let run = world.stage("checkout", "{repository: repository}", &[]);
@@ -26,12 +26,32 @@ fn checkout_fetches_and_tells_what_changed() {
     // A pull request is compared with its target, whatever the last commit was.
     world.git(&["branch", "target", "HEAD~1"]);
     world.commit(&[("näme b.txt", "4")]);
-    let world = world.afresh();
+    world = world.afresh();
     let run = world.stage("checkout", "{repository: repository}", &["--pull-request", "target"]);
     run.passed();
     assert_eq!(run.changed_files(), ["a.txt", "näme b.txt"]);
+    // A build of a branch or tag takes that one, unless a revision is asked for.
+    world.git(&["tag", "v1", "HEAD~1"]);
+    for (parameters, fact, text, files) in [
+        ("{repository: repository}", ["--branch", "target"], "1", "2"),
+        ("{repository: repository}", ["--tag", "v1"], "3", "2"),
+        ("{repository: repository, revision: v1}", ["--branch", "target"], "3", "2"),
+    ] {
+        world = world.afresh();
+        world.stage("checkout", parameters, &fact).passed();
+        assert_eq!(world.read("workspace/a.txt"), text, "{parameters} {fact:?}");
+        assert_eq!(world.read("workspace/näme b.txt"), files, "{parameters} {fact:?}");
+    }
+    // What the target got since is no change of a pull request.
+    world.git(&["checkout", "-q", "target"]);
+    world.commit(&[("later.txt", "5")]);
+    world = world.afresh();
+    let facts = ["--pull-request", "target", "--tag", "v1"];
+    let run = world.stage("checkout", "{repository: repository}", &facts);
+    run.passed();
+    assert_eq!(run.changed_files(), ["a.txt"]);
     // What is not there is a failure that says so.
-    let world = world.afresh();
+    world = world.afresh();
     let run = world.stage("checkout", "{repository: repository, revision: no-such-branch}", &[]);
     run.failed();
     assert!(run.log().contains("no-such-branch"), "{}", run.log());
@@ -361,8 +381,10 @@ fn image_build_arguments_of_buildah_and_buildkit() {
     ] {
         let world = World::new();
         world.project(&[("app/Dockerfile", "FROM scratch\n")]);
-        world.write("registry.json", "{}");
+        world.write("registry.json", "{\"secret\": \"of the registry\"}");
         let script = "echo \"$*\" >> \"$RECORD\"\n\
+             if [ -n \"${DOCKER_CONFIG:-}\" ]; then cp \"$DOCKER_CONFIG/config.json\" \"$RECORD.key\"; fi\n\
+             if grep -rs 'of the registry' .; then exit 1; fi\n\
              echo sha256:1 > image-digest.txt\n\
              printf '{\\n  \"a\": {},\\n  \"containerimage.digest\": \"sha256:1\",\\n  \"b\": 1\\n}' > image-metadata.json";
         world.program(program, script);
@@ -374,6 +396,9 @@ fn image_build_arguments_of_buildah_and_buildkit() {
         run.passed();
         let key = world.path("registry.json").display().to_string();
         assert_eq!(world.read("record"), expected.replace("KEY", &key));
+        if builder == "buildkit" {
+            assert_eq!(world.read("record.key"), world.read("registry.json"));
+        }
         assert_eq!(world.read("output/artifacts/it/image-digest.txt"), "sha256:1\n");
     }
 }
