@@ -67,6 +67,9 @@ pub enum BridgeError {
     /// A pod profile cannot be used. All of its problems are here.
     #[error("the pod profile has {} problem(s):{}", .0.len(), listed(.0))]
     Profile(Vec<Problem>),
+    /// The masters file cannot be used. All of its problems are here.
+    #[error("the masters file has {} problem(s):{}", .0.len(), listed(.0))]
+    Masters(Vec<Problem>),
     /// Something was asked for by a name that is not there.
     #[error("there is no {kind} `{name}`{hint}")]
     Unknown {
@@ -133,7 +136,8 @@ impl BridgeError {
             | Self::Parameters(all)
             | Self::Overrides(all)
             | Self::Plan(all)
-            | Self::Profile(all) => all,
+            | Self::Profile(all)
+            | Self::Masters(all) => all,
             _ => &[],
         }
     }

@@ -14,6 +14,7 @@ mod canonical;
 pub mod catalog;
 pub mod cli;
 pub mod error;
+pub mod masters;
 pub mod plan;
 pub mod pod;
 pub mod rest;

@@ -49,13 +49,14 @@ static FORMATS: LazyLock<Vec<Format>> = LazyLock::new(|| {
         format::<JobRecord>("job"),
         format::<crate::plan::PlanDocument>("plan"),
         format::<crate::pod::Profile>("pod-profile"),
+        format::<crate::masters::MastersFile>("masters"),
     ]
     .into_iter()
     .flatten()
     .collect()
 });
 
-/// All formats, catalog files first, then the job record, the plan and the pod profile.
+/// All formats, catalog files first, then the job record, the plan, the pod profile and the masters.
 #[must_use]
 pub fn formats() -> &'static [Format] {
     &FORMATS

@@ -102,6 +102,25 @@ impl ConnectArgs {
     /// # Errors
     /// [`RestError`] for an argument that cannot be used.
     pub fn client(&self, url: &str) -> Result<Client, RestError> {
+        Client::new(&self.options(url)?)
+    }
+
+    /// These and the usual other arguments, for controllers that a file names.
+    #[must_use]
+    pub fn of(
+        user: Option<String>,
+        token_file: Option<PathBuf>,
+        ca_file: Vec<PathBuf>,
+        proxy: Option<String>,
+    ) -> Self {
+        Self { user, token_file, ca_file, proxy, timeout: 60, concurrency: 4 }
+    }
+
+    /// The options of a client for a controller.
+    ///
+    /// # Errors
+    /// [`RestError`] for an argument that cannot be used.
+    pub fn options(&self, url: &str) -> Result<ClientOptions, RestError> {
         let mut options = ClientOptions::new(url);
         options.login = self.login()?;
         options.ca_files.clone_from(&self.ca_file);
@@ -112,7 +131,7 @@ impl ConnectArgs {
         };
         options.timeout = Duration::from_secs(self.timeout);
         options.concurrency = usize::from(self.concurrency);
-        Client::new(&options)
+        Ok(options)
     }
 
     fn login(&self) -> Result<Option<Login>, RestError> {

@@ -17,12 +17,15 @@ mod json;
 mod model;
 mod name;
 mod node;
+mod overview;
 mod progress;
 mod retry;
 mod scope;
 mod show;
 mod suggest;
 mod tls;
+pub mod tree;
+mod work;
 mod xml;
 
 #[cfg(test)]
@@ -40,16 +43,18 @@ pub use inventory::{Inventory, ReadOptions, Statistics};
 pub use model::{ActiveChoiceScript, Job, Parameter, ParameterKind, ScriptSource};
 pub use name::JobName;
 pub use node::{NodeName, NodeState, Switched};
+pub use overview::{Nodes, Pulse};
 pub use progress::{Progress, ProgressSink};
 pub use retry::RetryPolicy;
 pub use show::{Format, show};
 pub use suggest::{Suggestion, suggest};
+pub use work::{AtWork, KEY_PARAMETER, LogPiece, Outcome, Place, Ran, Waiting, build_path};
 
 /// Trust as the client of controllers has it, for other clients of this program.
 ///
 /// # Errors
 /// [`RestError::Setup`].
-pub(crate) fn tls_client_config(
+pub fn tls_client_config(
     ca_files: &[std::path::PathBuf],
 ) -> Result<rustls::ClientConfig, RestError> {
     tls::client_config(ca_files)

@@ -74,6 +74,15 @@ impl JobName {
         if self.0.is_empty() { Self(name.to_owned()) } else { Self(format!("{}/{name}", self.0)) }
     }
 
+    /// The folder that it is in, and its name there.
+    #[must_use]
+    pub fn parent(&self) -> (Self, String) {
+        match self.0.rsplit_once('/') {
+            Some((folder, name)) => (Self(folder.to_owned()), name.to_owned()),
+            None => (Self::root(), self.0.clone()),
+        }
+    }
+
     /// The full name.
     #[must_use]
     pub fn as_str(&self) -> &str {

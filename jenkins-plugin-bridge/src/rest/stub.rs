@@ -7,11 +7,12 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::name::decode;
+use super::tree;
 
 /// A recorded exchange.
 pub struct Recording {
@@ -231,77 +232,7 @@ async fn serve(mut stream: TcpStream, answer: impl FnOnce(&Seen) -> Reply) {
     let _ = stream.shutdown().await;
 }
 
-/// Cuts JSON as the controller does by `tree`: named fields only, `_class` always, `{m,n}` for a
-/// part of a list (`org.kohsuke.stapler.export.TreePruner`).
-pub fn prune(value: &Value, tree: &str) -> Value {
-    let mut rest = tree;
-    let fields = fields(&mut rest);
-    assert!(rest.is_empty(), "left of the tree: {rest}");
-    cut(value, &fields)
-}
-
-struct Field {
-    name: String,
-    inner: Vec<Field>,
-    range: Option<(usize, usize)>,
-}
-
-fn fields(rest: &mut &str) -> Vec<Field> {
-    let mut all = Vec::new();
-    loop {
-        let end = rest.find(['[', ']', ',', '{']).unwrap_or(rest.len());
-        let mut field = Field { name: rest[..end].to_owned(), inner: Vec::new(), range: None };
-        *rest = &rest[end..];
-        if let Some(after) = rest.strip_prefix('[') {
-            *rest = after;
-            field.inner = fields(rest);
-            *rest = rest.strip_prefix(']').unwrap();
-        }
-        if let Some(after) = rest.strip_prefix('{') {
-            let (range, after) = after.split_once('}').unwrap();
-            let (from, to) = range.split_once(',').unwrap();
-            field.range = Some((from.parse().unwrap(), to.parse().unwrap()));
-            *rest = after;
-        }
-        all.push(field);
-        match rest.strip_prefix(',') {
-            Some(after) => *rest = after,
-            None => return all,
-        }
-    }
-}
-
-fn cut(value: &Value, fields: &[Field]) -> Value {
-    match value {
-        Value::Array(items) => items.iter().map(|item| cut(item, fields)).collect(),
-        Value::Object(map) => {
-            let mut kept = Map::new();
-            kept.extend(map.get("_class").map(|class| ("_class".to_owned(), class.clone())));
-            for field in fields {
-                let Some(value) = map.get(&field.name) else { continue };
-                let part = match (field.range, value) {
-                    (Some((from, to)), Value::Array(items)) => {
-                        let to = to.min(items.len());
-                        Value::from(items[from.min(to)..to].to_vec())
-                    }
-                    _ => Value::Null,
-                };
-                let value = if part.is_null() { value } else { &part };
-                let value =
-                    if field.inner.is_empty() { value.clone() } else { cut(value, &field.inner) };
-                kept.insert(field.name.clone(), value);
-            }
-            Value::Object(kept)
-        }
-        other => other.clone(),
-    }
-}
-
-#[test]
-fn the_stub_cuts_as_the_controller_did() {
-    let (whole, by_tree) = (recording(17), recording(18));
-    let tree = by_tree.query.unwrap();
-    let cut = prune(&serde_json::from_str(&whole.reply.body).unwrap(), &tree["tree=".len()..]);
-    let mut recorded: Value = serde_json::from_str(&by_tree.reply.body).unwrap();
-    assert_eq!(cut, recorded.take());
+/// Cuts JSON by a `tree` that can be read.
+pub fn prune(value: &Value, by: &str) -> Value {
+    tree::prune(value, by).unwrap()
 }

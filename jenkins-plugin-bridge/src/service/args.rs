@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 use super::auth::{AccessTokens, Scope};
 use super::config::{read_controllers, read_tokens};
 use super::live::LiveCatalog;
+use super::masters::watch_masters;
 use super::rate::Rates;
 use super::server::{Limits, Server, TlsFiles};
 use super::sign::KeyRing;
@@ -25,6 +26,7 @@ use super::state::{Service, ServiceOptions};
 use super::store::Store;
 use super::traces::{self, LogFormat};
 use crate::error::{BridgeError, Problem};
+use crate::masters::{MastersFile, Registry, WatchOptions};
 
 /// The variable that may hold the URL of the database, which may hold a password.
 const DATABASE_VARIABLE: &str = "PILOTFISH_DATABASE_URL";
@@ -59,6 +61,9 @@ pub struct ServeArgs {
     /// File of controllers that the service may read for parameters.
     #[arg(long, value_name = "FILE")]
     pub controllers: Option<PathBuf>,
+    /// File of masters that are managed as one: builds are routed to them by label.
+    #[arg(long, value_name = "FILE")]
+    pub masters: Option<PathBuf>,
     /// `sqlite:FILE` or `postgres://…`. The variable PILOTFISH_DATABASE_URL keeps a password off the
     /// command line.
     #[arg(long, value_name = "URL")]
@@ -185,6 +190,7 @@ pub async fn serve(args: &ServeArgs) -> Result<(), BridgeError> {
     let keys = KeyRing::read(&args.signing_key).map_err(refused)?;
     let access = read_tokens(&args.tokens)?;
     let controllers = args.controllers.as_deref().map(read_controllers).transpose()?;
+    let masters = args.masters.as_deref().map(read_masters).transpose()?.unwrap_or_default();
     let store = Store::open(&database(args)).await.map_err(|error| refused(error.to_string()))?;
     let options = ServiceOptions {
         plan_lifetime: Duration::from_secs(u64::from(args.plan_hours) * 3600),
@@ -193,17 +199,38 @@ pub async fn serve(args: &ServeArgs) -> Result<(), BridgeError> {
         ..ServiceOptions::default()
     };
     let controllers = controllers.unwrap_or_default();
-    let service = Arc::new(Service::new(catalog, store, access, keys, controllers, options));
+    let service = Service::new(catalog, store, access, keys, controllers, options);
+    let service = Arc::new(service.with_masters(masters));
     let server =
         Server::bind(args.listen, Arc::clone(&service), tls.clone(), Limits::default()).await?;
     let sent = traces.are_sent();
     tracing::info!(address = %server.address()?, tls = tls.is_some(), traces = sent, "listening");
-    let chores = tokio::spawn(chores(service, tls, args.reload));
+    let watching = (!service.masters.is_empty()).then(|| {
+        let holder = replica();
+        tokio::spawn(watch_masters(Arc::clone(&service), holder, WatchOptions::default()))
+    });
+    let chores = tokio::spawn(chores(Arc::clone(&service), tls, args.reload));
     server.run(stop()).await;
     chores.abort();
+    if let Some(watching) = watching {
+        watching.abort();
+    }
     traces.finish().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+fn read_masters(file: &std::path::Path) -> Result<Arc<Registry>, BridgeError> {
+    let read = MastersFile::load(file)?;
+    Ok(Arc::new(Registry::of(&read)?))
+}
+
+/// A name for this process among its replicas. A restarted process is another one.
+fn replica() -> String {
+    use std::hash::{BuildHasher as _, RandomState};
+    let chance = RandomState::new().hash_one(std::process::id());
+    let host = std::env::var("HOSTNAME").unwrap_or_default();
+    format!("{host}-{}-{chance:016x}", std::process::id())
 }
 
 fn database(args: &ServeArgs) -> String {

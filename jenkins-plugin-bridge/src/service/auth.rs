@@ -48,11 +48,14 @@ pub enum Scope {
     /// Nodes of its controller, taken out while their agents go away. What agents have.
     #[serde(rename = "nodes:drain")]
     NodesDrain,
+    /// Masters and labels.
+    #[serde(rename = "masters:read")]
+    MastersRead,
 }
 
 impl Scope {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::PlansCreate,
         Self::PlansPreview,
         Self::PlansRead,
@@ -60,6 +63,7 @@ impl Scope {
         Self::CatalogRead,
         Self::CatalogReload,
         Self::NodesDrain,
+        Self::MastersRead,
     ];
 
     /// As it is written in files and messages.
@@ -73,6 +77,7 @@ impl Scope {
             Self::CatalogRead => "catalog:read",
             Self::CatalogReload => "catalog:reload",
             Self::NodesDrain => "nodes:drain",
+            Self::MastersRead => "masters:read",
         }
     }
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use clap::Parser;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -47,13 +46,6 @@ struct ControllersFile {
     controllers: BTreeMap<String, ControllerConfig>,
 }
 
-#[derive(Parser)]
-#[command(no_binary_name = true)]
-struct Defaults {
-    #[command(flatten)]
-    connect: ConnectArgs,
-}
-
 fn read<T: DeserializeOwned>(file: &Path) -> Result<T, BridgeError> {
     let failed = |message: String| BridgeError::Input { path: file.to_owned(), message };
     let size = fs::metadata(file).map_err(|error| failed(error.to_string()))?.len();
@@ -83,16 +75,8 @@ pub fn read_controllers(file: &Path) -> Result<BTreeMap<String, Client>, BridgeE
     read.controllers
         .into_iter()
         .map(|(name, config)| {
-            let defaults = Defaults::try_parse_from::<_, &str>([]).map_err(|error| {
-                BridgeError::Input { path: file.to_owned(), message: error.to_string() }
-            })?;
-            let connect = ConnectArgs {
-                user: config.user,
-                token_file: config.token_file,
-                ca_file: config.ca_files,
-                proxy: config.proxy,
-                ..defaults.connect
-            };
+            let connect =
+                ConnectArgs::of(config.user, config.token_file, config.ca_files, config.proxy);
             Ok((name, connect.client(&config.url)?))
         })
         .collect()

@@ -120,6 +120,12 @@ operations! {
         Some(schema::<types::NodeQuery>), Some(schema::<types::NodeAnswer>),
         &[400, 401, 403, 404, 413, 502, 504],
         "Has a node take builds again that was taken out here. What a person took out stays out.";
+    get_masters get "/v1/masters", Needs::Scope("masters:read"),
+        None, Some(schema::<Vec<types::MasterAnswer>>), &[401, 403],
+        "The masters, and how each is.";
+    get_labels get "/v1/labels", Needs::Scope("masters:read"),
+        None, Some(schema::<Vec<crate::masters::LabelCover>>), &[401, 403],
+        "The labels, and which masters can run builds of each. Fewer than two is an alert.";
     get_keys get "/v1/keys", Needs::Nothing,
         None, Some(schema::<Vec<PublicKey>>), &[],
         "The public keys that plans are signed by.";

@@ -154,7 +154,7 @@ async fn read(
     job: &JobName,
     number: u32,
 ) -> Result<JobRecord, Problem> {
-    let client = service.controllers.get(controller).ok_or_else(|| {
+    let client = service.controller(controller).ok_or_else(|| {
         Problem::malformed(format!(
             "`parameters` are missing, and this service may not read the controller {controller}; \
              send them, or add it to the file of controllers"

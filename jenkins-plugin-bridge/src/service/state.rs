@@ -1,6 +1,7 @@
 //! Everything that requests share.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -10,6 +11,7 @@ use super::metrics::Metrics;
 use super::rate::{RateLimits, Rates};
 use super::sign::KeyRing;
 use super::store::{Store, StoreError};
+use crate::masters::Registry;
 use crate::plan::Plan;
 use crate::rest::Client;
 
@@ -73,13 +75,16 @@ pub struct Service {
     /// Signing keys.
     pub keys: KeyRing,
     /// Controllers that may be read.
-    pub controllers: BTreeMap<String, Client>,
+    pub controllers: BTreeMap<String, Arc<Client>>,
     /// Counters.
     pub metrics: Metrics,
     /// Requests that tokens have left.
     pub rates: RateLimits,
     /// Options.
     pub options: ServiceOptions,
+    /// Masters that are managed as one.
+    pub masters: Arc<Registry>,
+    leads_masters: AtomicBool,
     plans: Mutex<KnownPlans>,
 }
 
@@ -107,12 +112,38 @@ impl Service {
             access,
             build_tokens,
             keys,
-            controllers,
+            controllers: controllers.into_iter().map(|(name, one)| (name, Arc::new(one))).collect(),
             metrics: Metrics::default(),
             rates: RateLimits::new(options.rates),
             options,
+            masters: Arc::default(),
+            leads_masters: AtomicBool::new(false),
             plans: Mutex::default(),
         }
+    }
+
+    /// The same with masters.
+    #[must_use]
+    pub fn with_masters(mut self, masters: Arc<Registry>) -> Self {
+        self.masters = masters;
+        self
+    }
+
+    /// How a controller is reached, by its name: one of the file of controllers, or a master.
+    #[must_use]
+    pub fn controller(&self, name: &str) -> Option<Arc<Client>> {
+        let master = || self.masters.get(name).map(|master| Arc::clone(&master.client));
+        self.controllers.get(name).cloned().or_else(master)
+    }
+
+    pub(super) fn leads_masters(&self, leads: bool) {
+        self.leads_masters.store(leads, Ordering::Relaxed);
+    }
+
+    /// Whether this replica is the one that looks at the masters.
+    #[must_use]
+    pub fn is_leading_masters(&self) -> bool {
+        self.leads_masters.load(Ordering::Relaxed)
     }
 
     /// Seconds since 1970.
@@ -125,6 +156,13 @@ impl Service {
     #[must_use]
     pub fn now_signed(&self) -> i64 {
         i64::try_from(self.now()).unwrap_or(i64::MAX)
+    }
+
+    /// Milliseconds since 1970.
+    #[must_use]
+    pub fn now_ms(&self) -> i64 {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
     }
 
     /// Whether a plan is in the database for certain.

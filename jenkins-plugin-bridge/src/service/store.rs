@@ -2,6 +2,8 @@
 //! same statements for both.
 
 mod builds;
+mod leases;
+mod masters;
 mod together;
 
 use std::time::Duration;
@@ -11,11 +13,14 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AnyConnection, AnyPool, Executor as _, Row as _, SqlStr};
 
 pub use builds::{BuildRow, ClaimRow, EventsState};
+pub use leases::LeaseRow;
 use together::Together;
 
 /// All changes of the tables, in order. A published one is never edited.
-const MIGRATIONS: [(i64, &str, &str); 1] =
-    [(1, "initial", include_str!("../../migrations/0001_initial.sql"))];
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "initial", include_str!("../../migrations/0001_initial.sql")),
+    (10, "masters", include_str!("../../migrations/0010_masters.sql")),
+];
 /// Connections to PostgreSQL.
 const CONNECTIONS: u32 = 16;
 /// How long a request waits for a connection.

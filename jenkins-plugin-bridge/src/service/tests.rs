@@ -3,8 +3,10 @@
 mod builds;
 mod controller;
 mod http;
+mod leases;
 mod limits;
 mod made;
+mod masters;
 mod nodes;
 mod postgres;
 mod world;
@@ -12,6 +14,7 @@ mod world;
 use serde_json::{Value, json};
 
 use super::sign::{Envelope, PLAN_TYPE, PublicKey};
+use super::store::Store;
 use world::{PREVIEW, READER, SHIM, SHIM_2, World};
 
 fn build_query(job: &str, build: u32) -> Value {
@@ -37,6 +40,10 @@ async fn a_build_goes_from_its_plan_to_its_end() {
 async fn a_build_goes_from_its_plan_to_its_end_on_postgresql() {
     let Some(database) = postgres::start() else { return };
     whole_build(&World::on(&database.url("whole")).await).await;
+    // Another cluster would only take more time.
+    let url = database.url("leases");
+    let (first, second) = (Store::open(&url).await.unwrap(), Store::open(&url).await.unwrap());
+    leases::one_leads(&first, &second).await;
 }
 
 async fn whole_build(world: &World) {

@@ -101,8 +101,19 @@ impl Client {
         let mut query = url.clone();
         query.query_pairs_mut().clear().extend_pairs(form);
         let body = query.query().unwrap_or_default().to_owned();
+        self.post_body(path, "application/x-www-form-urlencoded", body).await
+    }
+
+    /// The same with a body of this type.
+    pub(in crate::rest) async fn post_body(
+        &self,
+        path: &str,
+        content_type: &'static str,
+        body: String,
+    ) -> Result<(StatusCode, HeaderMap), RestError> {
+        let url = self.url(path)?;
         let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         let mut raw = self.post_once(&url, headers.clone(), &body).await?;
         if raw.status == StatusCode::FORBIDDEN
             && self.failure(&url, &raw, 1).reason().contains("crumb")
@@ -110,11 +121,34 @@ impl Client {
             self.add_crumb(&mut headers).await?;
             raw = self.post_once(&url, headers, &body).await?;
         }
-        // 302 leads to the page of what was changed: `hudson.model.AbstractProject.doBuild`.
-        if raw.status.is_success() || raw.status == StatusCode::FOUND {
+        // 302 leads to the page of what was changed: `hudson.model.AbstractProject.doBuild`. 303 leads to
+        // an equal item that waits already (`hudson.model.ParameterizedJobMixIn.doBuildWithParameters`).
+        if raw.status.is_success()
+            || matches!(raw.status, StatusCode::FOUND | StatusCode::SEE_OTHER)
+        {
             return Ok((raw.status, raw.headers));
         }
         Err(self.failure(&url, &raw, 1).error())
+    }
+
+    /// A piece of a text that grows, with the headers of the answer. It is asked for once.
+    pub(in crate::rest) async fn text(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> Result<(HeaderMap, Vec<u8>), RestError> {
+        let mut url = self.url(path)?;
+        url.query_pairs_mut().extend_pairs(query);
+        let raw = {
+            let _place = self.places.acquire().await;
+            self.once(Method::GET, url.clone(), HeaderMap::new(), None)
+                .await
+                .map_err(|trouble| self.trouble(&url, trouble, 1))?
+        };
+        if !raw.status.is_success() {
+            return Err(self.failure(&url, &raw, 1).error());
+        }
+        Ok((raw.headers, raw.body))
     }
 
     async fn post_once(&self, url: &Url, headers: HeaderMap, body: &str) -> Result<Raw, RestError> {

@@ -1,6 +1,7 @@
 //! The operations on plans and the catalog, and those that need no token.
 
 mod builds;
+mod masters;
 mod nodes;
 
 use std::sync::{Arc, OnceLock};
@@ -21,6 +22,7 @@ use crate::service::sign::PublicKey;
 use crate::service::state::{Service, StoredPlan};
 
 pub use builds::{add_events, claim_build, evaluate_plan, get_build};
+pub use masters::{get_labels, get_masters};
 pub use nodes::{bring_node_back, take_node_out};
 
 type App = State<Arc<Service>>;

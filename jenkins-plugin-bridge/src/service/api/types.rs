@@ -1,11 +1,12 @@
 //! Bodies of requests and answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::model::{Pipeline, StageTemplate};
+use crate::masters::{Permission, State};
 use crate::plan::evaluate::Decided;
 use crate::plan::{Outcome, RunFacts};
 use crate::service::live::ReloadState;
@@ -277,4 +278,32 @@ pub struct Health {
     pub status: &'static str,
     /// Whether the catalog in use is the one in the directory.
     pub catalog_is_current: bool,
+}
+
+/// A master.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct MasterAnswer {
+    /// Name.
+    pub name: String,
+    /// Address.
+    pub url: String,
+    /// Labels that builds may ask for.
+    pub labels: BTreeSet<String>,
+    /// Builds of the bridge that it may have at once.
+    pub capacity: u32,
+    /// What the bridge may do there.
+    pub permission: Permission,
+    /// Its place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    /// The cluster that its builds run on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
+    /// Why it gets no new builds; nothing where it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<String>,
+    /// How it is.
+    pub state: State,
+    /// REST calls that this replica made there so far.
+    pub calls: u64,
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::masters::Registry;
 use crate::rest::Client;
 use crate::service::auth::{AccessToken, AccessTokens, Scope};
 use crate::service::live::LiveCatalog;
@@ -20,6 +21,7 @@ pub const SHIM_2: &str = "pfb_shim-of-another-controller";
 pub const PREVIEW: &str = "pfb_preview";
 pub const READER: &str = "pfb_reader";
 pub const AGENT: &str = "pfb_agent";
+pub const OPERATOR: &str = "pfb_operator";
 
 pub const PIPELINE: &str = "\
 api: pilotfish/v1
@@ -112,13 +114,15 @@ fn token(text: &str, scopes: &[Scope], controller: Option<&str>) -> AccessToken 
 
 fn tokens() -> AccessTokens {
     use Scope::{
-        BuildsRead, CatalogRead, CatalogReload, NodesDrain, PlansCreate, PlansPreview, PlansRead,
+        BuildsRead, CatalogRead, CatalogReload, MastersRead, NodesDrain, PlansCreate, PlansPreview,
+        PlansRead,
     };
     AccessTokens::new(vec![
         token(SHIM, &[PlansCreate], Some("main")),
         token(SHIM_2, &[PlansCreate, PlansRead, BuildsRead], Some("second")),
         token(PREVIEW, &[PlansPreview], None),
         token(AGENT, &[NodesDrain], Some("main")),
+        token(OPERATOR, &[MastersRead], None),
         token(READER, &[PlansRead, BuildsRead, CatalogRead, CatalogReload], None),
     ])
     .unwrap()
@@ -149,7 +153,14 @@ impl World {
         let directory = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}?mode=rwc", directory.path().join("state.db").display());
         let controllers = BTreeMap::from([("main".to_owned(), client)]);
-        Self::start_with(directory, &url, None, controllers, |_| {}).await
+        Self::start_with(directory, &url, None, controllers, Arc::default(), |_| {}).await
+    }
+
+    /// With masters.
+    pub async fn with_masters(masters: Arc<Registry>) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}?mode=rwc", directory.path().join("state.db").display());
+        Self::start_with(directory, &url, None, BTreeMap::new(), masters, |_| {}).await
     }
 
     pub async fn start(
@@ -158,7 +169,7 @@ impl World {
         tls: Option<Arc<TlsFiles>>,
         change: impl FnOnce(&mut ServiceOptions),
     ) -> Self {
-        Self::start_with(directory, database, tls, BTreeMap::new(), change).await
+        Self::start_with(directory, database, tls, BTreeMap::new(), Arc::default(), change).await
     }
 
     async fn start_with(
@@ -166,6 +177,7 @@ impl World {
         database: &str,
         tls: Option<Arc<TlsFiles>>,
         controllers: BTreeMap<String, Client>,
+        masters: Arc<Registry>,
         change: impl FnOnce(&mut ServiceOptions),
     ) -> Self {
         let catalog = directory.path().join("catalog");
@@ -180,7 +192,8 @@ impl World {
         let store = Store::open(database).await.unwrap();
         let mut options = ServiceOptions::default();
         change(&mut options);
-        let service = Arc::new(Service::new(catalog, store, tokens(), keys, controllers, options));
+        let service = Service::new(catalog, store, tokens(), keys, controllers, options);
+        let service = Arc::new(service.with_masters(masters));
         let scheme = if tls.is_some() { "https" } else { "http" };
         let address = "127.0.0.1:0".parse().unwrap();
         let server =

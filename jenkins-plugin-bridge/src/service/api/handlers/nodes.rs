@@ -1,5 +1,7 @@
 //! The operations on nodes: agents that go away have their nodes taken out, and put back when they return.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 
@@ -43,11 +45,11 @@ pub async fn bring_node_back(
 
 /// The node, and how its controller is reached, for a caller who may change it. The idempotency key is not
 /// taken: the operations have the same effect however often they are made.
-fn node<'a>(
-    service: &'a Service,
+fn node(
+    service: &Service,
     caller: &Caller,
     query: &NodeQuery,
-) -> Result<(&'a Client, NodeName), Problem> {
+) -> Result<(Arc<Client>, NodeName), Problem> {
     let token = caller.access(Scope::NodesDrain)?;
     if token.controller.as_ref() != Some(&query.controller) {
         return Err(Problem::forbidden(format!(
@@ -55,7 +57,7 @@ fn node<'a>(
             token.controller.as_deref().unwrap_or("of nobody")
         )));
     }
-    let client = service.controllers.get(&query.controller).ok_or_else(|| {
+    let client = service.controller(&query.controller).ok_or_else(|| {
         Problem::malformed(format!(
             "this service does not know the controller {}: add it to the file of controllers",
             query.controller

@@ -1,0 +1,22 @@
+//! Controllers that are managed as one: what is declared about them, how they are, and how many there
+//! are for each label.
+//!
+//! [`file`] has the types of the masters file, [`health`] judges what a look at a master showed (with no
+//! clock and no network), [`registry`] keeps the masters with their state in memory, [`watch`] looks at
+//! them, and [`labels`] says which labels too few masters have.
+
+pub mod file;
+pub mod health;
+pub mod labels;
+pub mod registry;
+pub mod watch;
+pub mod window;
+
+#[cfg(test)]
+mod tests;
+
+pub use file::{Labels, MasterSpec, MastersFile, Permission};
+pub use health::{Health, HealthRules, Observation, Seen, State};
+pub use labels::{LabelCover, cover};
+pub use registry::{Master, Registry};
+pub use watch::{WatchOptions, watch};

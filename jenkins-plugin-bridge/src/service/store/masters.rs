@@ -1,0 +1,49 @@
+//! What was seen of masters, for replicas that do not look themselves.
+
+use sqlx::Row as _;
+
+use super::{Store, StoreError};
+use crate::masters::State;
+
+impl Store {
+    /// Keeps what is known about a master.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn save_master_state(
+        &self,
+        name: &str,
+        state: &State,
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
+        let body = serde_json::to_string(state)
+            .map_err(|error| StoreError::Database(sqlx::Error::Encode(error.into())))?;
+        sqlx::query(
+            "INSERT INTO master_states (name, body, observed_ms) VALUES ($1, $2, $3) \
+             ON CONFLICT (name) DO UPDATE SET body = $2, observed_ms = $3",
+        )
+        .bind(name.to_owned())
+        .bind(body)
+        .bind(now_ms)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// What is known about all masters that anybody looked at.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn master_states(&self) -> Result<Vec<(String, State)>, StoreError> {
+        let rows =
+            sqlx::query("SELECT name, body FROM master_states").fetch_all(&self.pool).await?;
+        rows.iter()
+            .map(|row| {
+                let body: String = row.try_get(1)?;
+                let state = serde_json::from_str(&body)
+                    .map_err(|error| StoreError::Database(sqlx::Error::Decode(error.into())))?;
+                Ok((row.try_get(0)?, state))
+            })
+            .collect()
+    }
+}
