@@ -11,6 +11,9 @@ mod dist;
 mod elf;
 mod faults;
 mod fuzz;
+mod go;
+mod images;
+mod kubernetes;
 mod lint;
 mod peer;
 mod reader;
@@ -50,6 +53,10 @@ enum Recipe {
     Fuzz(fuzz::Options),
     /// Builds the static release binary into target/dist
     Dist(dist::Options),
+    /// Builds the OCI images into target/images
+    Images(images::Options),
+    /// Brings a real Kubernetes up and down, and runs the tests that need one
+    Kubernetes(kubernetes::Options),
 }
 
 fn main() -> ExitCode {
@@ -63,6 +70,8 @@ fn main() -> ExitCode {
         Recipe::Faults(options) => faults::run(&context, &options),
         Recipe::Fuzz(options) => fuzz::run(&context, &options),
         Recipe::Dist(options) => dist::run(&context, &options),
+        Recipe::Images(options) => images::run(&context, &options),
+        Recipe::Kubernetes(options) => kubernetes::run(&context, &options),
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -32,6 +32,19 @@ pub const MVN: Tool = Tool {
     purpose: "the library of others that reads what the agent sends",
 };
 
+/// One file that is a whole user land.
+pub const BUSYBOX: Tool = Tool {
+    program: "busybox",
+    packages: &["busybox-static"],
+    purpose: "images without Debian below",
+};
+/// Makes Debian systems.
+pub const MMDEBSTRAP: Tool = Tool {
+    program: "mmdebstrap",
+    packages: &["mmdebstrap", "debian-archive-keyring"],
+    purpose: "images with Debian below",
+};
+
 /// A C compiler for 64-bit ARM, which also links.
 pub const ARM64_CC: Tool = Tool {
     program: "aarch64-linux-gnu-gcc",

@@ -16,17 +16,18 @@ import pilotfish.peer.demo.Demo;
 import pilotfish.peer.faults.Faults;
 import pilotfish.peer.net.AgentConnection;
 import pilotfish.peer.net.PeerServer;
+import pilotfish.peer.steps.Steps;
 
 /** The controller's side of the protocol for demonstrations, tests and benchmarks. See README.md for the modes. */
 public final class Main {
     private Main() {}
 
-    private static final String USAGE = "usage: pilotfish.peer.Main demo|conformance|faults|jnlp4|jvm|jvm-throughput|throughput|serve|standin [--port N] [--secret-file FILE]"
+    private static final String USAGE = "usage: pilotfish.peer.Main demo|conformance|faults|jnlp4|jvm|jvm-throughput|throughput|serve|standin|steps [--port N] [--secret-file FILE]"
             + " [--name NAME] [--root DIR] [options] [-- AGENT COMMAND with {url} {secret-file} {name} {root}]";
 
     public static void main(String[] args) throws Exception {
         String mode = args.length == 0 ? "" : args[0];
-        if (!List.of("demo", "conformance", "faults", "jnlp4", "jvm", "jvm-throughput", "throughput", "serve", "standin").contains(mode)) {
+        if (!List.of("demo", "conformance", "faults", "jnlp4", "jvm", "jvm-throughput", "throughput", "serve", "standin", "steps").contains(mode)) {
             System.err.println(USAGE);
             System.exit(2);
         }
@@ -42,9 +43,9 @@ public final class Main {
         if (mode.equals("standin")) return StandIn.run(options);
         Path secretFile = options.secretFile();
         String secret = Files.readString(secretFile).trim();
-        try (PeerServer server = new PeerServer(options.number("port", 0), secret)) {
+        try (PeerServer server = new PeerServer(options.get("address", "127.0.0.1"), options.number("port", 0), secret)) {
             // The results of these modes are JSON on standard output.
-            PrintStream talk = mode.endsWith("throughput") || mode.equals("serve") || mode.equals("faults") ? System.err : System.out;
+            PrintStream talk = mode.endsWith("throughput") || mode.equals("serve") || mode.equals("faults") || mode.equals("steps") ? System.err : System.out;
             talk.println("Listening on " + server.url());
             String portFile = options.get("port-file", null);
             if (portFile != null) Files.writeString(Path.of(portFile), Integer.toString(server.port()));
@@ -64,6 +65,7 @@ public final class Main {
                 }
                 return switch (mode) {
                     case "demo" -> Demo.run(connection, root);
+                    case "steps" -> Steps.run(connection, root);
                     case "throughput" -> Throughput.run(connection, options, root);
                     default -> Conformance.run(connection, options, root);
                 };

@@ -13,7 +13,7 @@ import java.util.Set;
 
 /** The command line: {@code MODE --key value … [-- AGENT COMMAND]}. */
 public final class Options {
-    private static final Set<String> KEYS = Set.of("port", "port-file", "secret-file", "name", "root", "pipe-mib", "dump", "agents",
+    private static final Set<String> KEYS = Set.of("address", "port", "port-file", "secret-file", "name", "root", "pipe-mib", "dump", "agents",
             "mib", "rounds", "round-trips", "agent-jar", "wait", "hold", "agent-log", "url", "only", "check-seconds", "release-seconds", "state", "seed",
             "builds", "ping", "tcp");
 

@@ -24,7 +24,11 @@ public final class ShellStep {
     private final String control;
     private final String cookie;
     private final boolean returnOutput;
+    /** The variable that sends a launch to a sibling container. */
+    public static final String CONTAINER = "PILOTFISH_CONTAINER";
+
     private Node node;
+    private String container;
     private Node.Started launched;
     private long location;
 
@@ -39,6 +43,12 @@ public final class ShellStep {
         this.returnOutput = returnOutput;
         control = workspace + "@tmp/durable-" + id;
         cookie = "durable-" + id.repeat(8);
+    }
+
+    /** Has it run in a sibling container of the agent's. */
+    public ShellStep in(String name) {
+        container = name;
+        return this;
     }
 
     public static String newId() {
@@ -79,7 +89,14 @@ public final class ShellStep {
         launch.reverseStderr = true;
         launch.listener = Node.pipeline(log);
         launch.environment = new String[] {"JENKINS_SERVER_COOKIE=" + cookie, "WORKSPACE=" + workspace};
+        if (container != null) launch.environment = with(launch.environment, CONTAINER + "=" + container);
         launched = node.launch(launch);
+    }
+
+    private static String[] with(String[] environment, String variable) {
+        String[] all = java.util.Arrays.copyOf(environment, environment.length + 1);
+        all[environment.length] = variable;
+        return all;
     }
 
     /** Copies what is new in the log; true when there was anything. */

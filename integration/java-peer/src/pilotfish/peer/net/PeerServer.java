@@ -57,9 +57,10 @@ public final class PeerServer implements Closeable, AgentPort.Desk {
     private final BlockingQueue<AgentConnection> arrivals = new LinkedBlockingQueue<>();
     private AgentPort agentPort;
 
-    public PeerServer(int port, String secret) throws IOException {
+    /** Listens on a port, 0 for a free one, of an address of this machine. */
+    public PeerServer(String address, int port, String secret) throws IOException {
         this.secret = secret;
-        listener = new ServerSocket(port, 1024, InetAddress.getLoopbackAddress());
+        listener = new ServerSocket(port, 1024, InetAddress.getByName(address));
         workers.execute(this::acceptAll);
         pinger.scheduleAtFixedRate(this::pingAll, 15, 30, TimeUnit.SECONDS);
     }
@@ -69,7 +70,7 @@ public final class PeerServer implements Closeable, AgentPort.Desk {
     }
 
     public String url() {
-        return "http://127.0.0.1:" + port() + "/";
+        return "http://" + listener.getInetAddress().getHostAddress() + ":" + port() + "/";
     }
 
     /** Has a remoting library for agents from now on, over channels and, if wanted, over HTTP. */

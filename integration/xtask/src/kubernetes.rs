@@ -1,0 +1,147 @@
+//! A real Kubernetes for the tests (`integration/kubernetes`).
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use clap::{Args, Subcommand};
+
+use crate::context::{Context, Done, output, run as run_command};
+use crate::peer::Peer;
+use crate::{go, images};
+
+/// Options of `cargo xtask kubernetes`.
+#[derive(Debug, Args)]
+pub struct Options {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Builds the program that has all parts of Kubernetes; 6 to 10 minutes, once
+    Build,
+    /// Brings a cluster up: a control plane, and a node where the kernel lets it
+    Up {
+        /// Only the API with its scheduler and controllers
+        #[arg(long)]
+        no_node: bool,
+    },
+    /// Ends it and removes what it left on the machine
+    Down,
+    /// Brings a cluster up, runs the tests that need one, and takes it down
+    Test {
+        /// Only tests whose name contains this
+        filter: Option<String>,
+        /// Leave the cluster up
+        #[arg(long)]
+        keep: bool,
+        /// With the agent as other tests use it, in place of the one that is shipped
+        #[arg(long)]
+        debug: bool,
+    },
+}
+
+pub fn run(context: &Context, options: &Options) -> Done {
+    match &options.action {
+        Action::Build => go::build(context, &go::HYPER).map(drop),
+        Action::Up { no_node } => up(context, *no_node || why_no_node(context)?.is_some()),
+        Action::Down => down(context),
+        Action::Test { filter, keep, debug } => test(context, filter.as_deref(), *keep, !debug),
+    }
+}
+
+/// All tests, as CI runs them.
+pub fn run_it(context: &Context) -> Done {
+    test(context, None, false, true)
+}
+
+fn test(context: &Context, filter: Option<&str>, keep: bool, release: bool) -> Done {
+    let why_no_node = why_no_node(context)?;
+    if let Some(why) = &why_no_node {
+        println!("SKIPPED: the tests on a real node, since this machine cannot have one: {why}");
+    }
+    let with_node = why_no_node.is_none();
+    // All that is compiled comes before the cluster, which takes memory and processors.
+    let parts = if with_node { Some(OfNode::build(context, release)?) } else { None };
+    run_command(tests(context, with_node).arg("--no-run"))?;
+    let passed = up(context, !with_node).and_then(|()| {
+        let mut tests = tests(context, with_node);
+        tests.env("PILOTFISH_TEST_KUBERNETES", state(context));
+        if let Some(parts) = &parts {
+            tests.env("PILOTFISH_TEST_IMAGES", &parts.images);
+            tests.env("PILOTFISH_TEST_BRIDGE", &parts.bridge);
+            tests.env("PILOTFISH_TEST_PEER", parts.peer.classes());
+        }
+        tests.arg("--").arg("--ignored").args(filter);
+        run_command(&mut tests)
+    });
+    if keep {
+        return passed;
+    }
+    let down = down(context);
+    passed.and(down)
+}
+
+/// What the tests on a node need.
+struct OfNode {
+    /// The directory of the images.
+    images: PathBuf,
+    /// The program that renders pods.
+    bridge: PathBuf,
+    /// The controller.
+    peer: Peer,
+}
+
+impl OfNode {
+    fn build(context: &Context, release: bool) -> Done<Self> {
+        let images = images::build(context, &["static"], release, &[])?;
+        let peer = Peer::compiled(context)?;
+        let bridge = ["build", "--package", "pilotfish-bridge", "--bin", "pilotfish-bridge"];
+        run_command(&mut context.cargo(bridge))?;
+        let bridge = context.target.join(&context.triple).join("debug/pilotfish-bridge");
+        Ok(Self { images, bridge, peer })
+    }
+}
+
+fn tests(context: &Context, with_node: bool) -> Command {
+    let mut cargo = context.cargo(["test", "--package", "pilotfish-kubernetes", "--test", "api"]);
+    if with_node {
+        cargo.args(["--test", "node"]);
+    }
+    cargo.arg("--no-fail-fast");
+    cargo
+}
+
+fn up(context: &Context, no_node: bool) -> Done {
+    let hyper = go::build(context, &go::HYPER)?;
+    let mut up = harness(context)?;
+    up.arg("up").arg("--hyper").arg(hyper);
+    if no_node {
+        up.arg("--no-node");
+    }
+    run_command(&mut up)
+}
+
+fn down(context: &Context) -> Done {
+    run_command(harness(context)?.arg("down"))
+}
+
+fn why_no_node(context: &Context) -> Done<Option<String>> {
+    let why = output(harness(context)?.arg("why-no-node"))?;
+    let why = why.trim();
+    Ok((!why.is_empty()).then(|| why.to_owned()))
+}
+
+fn state(context: &Context) -> PathBuf {
+    context.target.join("kubernetes")
+}
+
+/// The harness, built; not by `cargo run`, which would hold its lock while the cluster comes up.
+fn harness(context: &Context) -> Done<Command> {
+    let package = ["build", "--quiet", "--package", "pilotfish-kubernetes"];
+    run_command(&mut context.cargo(package))?;
+    let binary = context.target.join(&context.triple).join("debug/pilotfish-kubernetes");
+    let mut command = context.command(binary);
+    command.arg("--state").arg::<&Path>(&state(context));
+    Ok(command)
+}
