@@ -197,11 +197,12 @@ class Bridge {
         }
         if (missing) return [problem: "this plan needs what this controller has not: ${missing.unique().join(', ')}"]
         List notes = without.collect { "the plugin ${PLUGINS[it.key]} is missing: ${it.value}" }
-        Map pod = !label && has.podTemplate && active.any { it.containers } ? Pods.podOf(active) : [:]
+        Map pod = !label && has.podTemplate ? Pods.of(signed.pod, active) : [:]
         return [
             plan: plan, digest: signed.digest, id: signed.build,
             token: Secret.fromString(answer.json.build.token).encryptedValue, // never stored in the clear
-            label: label, pod: pod.yaml, containers: pod.names, has: has,
+            label: label, pod: pod.yaml, containers: pod.names, sockets: pod.sockets, has: has,
+            build: "${identity.job}#${identity.build}".toString(),
             results: [:], tests: [:], events: [], sequence: 0, silent_until: 0L, deadline: 0L, stopped: null,
             overview: Plans.overview(plan, signed.digest, answer.json.binding?.unmapped, notes),
         ]

@@ -134,7 +134,8 @@ class Plans {
         Map container = (stage.containers ?: []).find { it.name == step.container } ?: [:]
         Map all = new TreeMap(stage.environment ?: [:])
         stage.files?.keySet()?.each { all[it] = filePath(run, stage, it) }
-        all.putAll([PIPELINE: plan.pipeline, STAGE: stage.id, PLAN: run.digest, WORKSPACE: run.dir, START: run.dir,
+        String place = run.pod ? run.containers[stage.id + '/' + step.container] : null
+        all.putAll([PIPELINE: plan.pipeline, BUILD: run.build, STAGE: stage.id, PLAN: run.digest, WORKSPACE: run.dir, START: run.dir,
             FACTS: run.own + '/facts', RESULT: worst(run.results.values() as List).replace('skipped', 'success'),
             BRANCH: plan.facts.branch, TAG: plan.facts.tag, PULL_REQUEST: plan.facts.pull_request]
             .collectEntries { name, value -> ["PILOTFISH_${name}".toString(), value ?: ''] })
@@ -144,6 +145,8 @@ class Plans {
             all[name] = cache ? "${run.own}/caches/${cache.name}${value.substring(cache.path.size())}".toString() : value
         }
         all.putAll(step.environment ?: [:])
+        // The agent sends what has this to the container itself, without the exec API of Kubernetes.
+        if (run.sockets && place) all.PILOTFISH_CONTAINER = place
         if (!all.keySet().every { it ==~ /[A-Za-z_][A-Za-z0-9_]*/ }) {
             throw new IllegalArgumentException('the plan has a variable whose name no shell takes')
         }
@@ -151,7 +154,7 @@ class Plans {
         String empty = all.findAll { it.value == '' }.collect { "export ${it.key}=\n" }.join('')
         String start = step.shell == 'bash' ? '#!/usr/bin/env bash\nset -eu -o pipefail\n' : '{ set -eu +x; } 2> /dev/null\n'
         return [environment: all.findAll { it.value != '' }.collect { "${it.key}=${it.value}".toString() },
-            text: start + empty + step.script, container: run.pod ? run.containers[stage.id + '/' + step.container] : null]
+            text: start + empty + step.script, container: run.sockets ? null : place]
     }
 
     /** What `withCredentials` takes. An optional credential that is not there is left out. */

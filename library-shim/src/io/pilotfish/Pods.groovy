@@ -5,6 +5,16 @@ import com.cloudbees.groovy.cps.NonCPS
 import groovy.json.JsonOutput
 
 class Pods {
+    /**
+     * The pod that the bridge rendered, where a profile tells it of the cluster: each container runs an exec
+     * server, and the agent sends it the steps that name it. Else one of ours; none where no stage needs it.
+     */
+    @NonCPS
+    static Map of(Map rendered, List stages) {
+        if (rendered) return [yaml: JsonOutput.toJson(rendered.manifest), names: rendered.routes ?: [:], sockets: true]
+        return stages.any { it.containers } ? podOf(stages) : [:]
+    }
+
     /** Each container once, all of them on one workspace and one network. JSON is YAML. */
     @NonCPS
     static Map podOf(List stages) {

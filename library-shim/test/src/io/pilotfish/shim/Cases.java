@@ -4,6 +4,7 @@ import static io.pilotfish.shim.PlayWorld.decision;
 
 import com.cloudbees.plugins.credentials.CredentialsProvider;
 import groovy.json.JsonOutput;
+import groovy.json.JsonSlurperClassic;
 import java.util.Base64;
 import java.util.HashMap;
 import java.util.List;
@@ -48,6 +49,20 @@ final class Cases {
         });
         golden.check("pod", "pod", setup -> StepDescriptor.KNOWN.addAll(List.of("podTemplate", "container")));
         golden.check("pod-without-plugin", "pod", setup -> { });
+        Object rendered = new JsonSlurperClassic().parseText("""
+            {"manifest": {"apiVersion": "v1", "kind": "Pod", "spec": {"containers": [{"name": "jnlp"}, {"name": "tool-a"}]}},
+             "routes": {"one/tool": "tool-a", "one/other": "other", "same/tool": "tool-a", "same/other": "other",
+                        "two/tool": "tool-b", "two/other": "other"}}""");
+        golden.check("pod-of-the-bridge", "pod", setup -> {
+            StepDescriptor.KNOWN.addAll(List.of("podTemplate", "container"));
+            setup.world.recorder.wholeEnvironment = true;
+            setup.bridge.claims = all -> with(all, "pod", rendered);
+        });
+        golden.check("pod-of-the-bridge-with-label", "pod", setup -> {
+            StepDescriptor.KNOWN.addAll(List.of("podTemplate", "container"));
+            setup.options.put("label", "linux");
+            setup.bridge.claims = all -> with(all, "pod", rendered);
+        });
         golden.check("digest", "sequence", setup -> setup.build.parameter("PILOTFISH_PLAN", setup.bridge.digest()));
     }
 
