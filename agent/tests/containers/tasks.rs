@@ -92,7 +92,7 @@ async fn a_container_that_is_told_to_stop_waits_for_the_agents_builds() {
 struct Groups(Vec<PathBuf>);
 
 impl Groups {
-    fn make() -> Option<Self> {
+    fn make(test: &str) -> Option<Self> {
         use pilotfish_process::cgroup::{MemoryGroup, Version};
         let memory = MemoryGroup::own()?;
         let mut parents = vec![memory.directory().to_owned()];
@@ -100,7 +100,7 @@ impl Groups {
             let known = ["/sys/fs/cgroup/cpuacct", "/sys/fs/cgroup/cpu,cpuacct"];
             parents.push(known.into_iter().map(PathBuf::from).find(|path| path.is_dir())?);
         }
-        let name = format!("pilotfish-usage-{}", std::process::id());
+        let name = format!("pilotfish-{test}-{}", std::process::id());
         let mut groups = Self(Vec::new());
         for parent in parents {
             let directory = parent.join(&name);
@@ -110,6 +110,22 @@ impl Groups {
         let counts = |file: &str| groups.0.iter().any(|one| one.join(file).exists());
         let memory = counts("memory.usage_in_bytes") || counts("memory.current");
         (memory && (counts("cpuacct.usage") || counts("cpu.stat"))).then_some(groups)
+    }
+
+    /// The same, or a line that says that there are none.
+    fn of(test: &str) -> Option<Self> {
+        let made = Self::make(test);
+        if made.is_none() {
+            eprintln!("SKIPPED: no control groups can be made");
+        }
+        made
+    }
+
+    /// Limits the memory, in bytes.
+    fn limit(&self, bytes: u64) {
+        let files = ["memory.limit_in_bytes", "memory.max"];
+        let file = files.map(|file| self.0[0].join(file)).into_iter().find(|file| file.exists());
+        fs::write(file.unwrap(), bytes.to_string()).unwrap();
     }
 
     fn enter(&self) -> String {
@@ -131,6 +147,29 @@ impl Drop for Groups {
     }
 }
 
+#[tokio::test]
+async fn a_task_is_told_that_the_memory_of_its_container_was_short() {
+    let Some(groups) = Groups::of("short") else { return };
+    groups.limit(96 << 20);
+    let Some(pod) = Pod::start_after(&groups.enter(), &["maven"]).await else { return };
+    let mut controller = Controller::start().await;
+    let agent = pod.agent(&controller);
+    let mut connection = controller.connection().await;
+    let task =
+        Task::new(&pod.path("work"), "1", "head -c 300m /dev/zero | tail -c 300m > /dev/null\n");
+    task.start_with(&mut connection, 10, &IN_MAVEN).await;
+    eventually("the task is over", || task.status().is_some()).await;
+    task.check(&mut connection, 11).await;
+    let log = task.log();
+    assert!(
+        log.contains("[pilotfish] The kernel ended 1 process(es) of this container for memory"),
+        "{log}"
+    );
+    assert!(log.contains("its limit is 96 MiB"), "{log}");
+    drop(connection);
+    stop(agent).await;
+}
+
 /// Some memory and some processor time.
 const WORKS: &str = "head -c 60m /dev/zero | tail -c 60m > /dev/null\n";
 
@@ -146,10 +185,7 @@ fn reports(bridge: &Service) -> Vec<serde_json::Value> {
 
 #[tokio::test]
 async fn the_bridge_is_told_what_a_stage_used() {
-    let Some(groups) = Groups::make() else {
-        eprintln!("SKIPPED: no control groups can be made");
-        return;
-    };
+    let Some(groups) = Groups::of("usage") else { return };
     let Some(pod) = Pod::start_after(&groups.enter(), &["maven"]).await else { return };
     let bridge = Service::start("204 No Content").await;
     let mut controller = Controller::start().await;
