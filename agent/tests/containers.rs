@@ -121,6 +121,32 @@ async fn an_aborted_build_leaves_no_process_in_any_container() {
     stop(agent).await;
 }
 
+/// A container whose image is one static program.
+const BARE: &str = "R=\"$POD/.root\" && mkdir -p \"$R\" && mount -t tmpfs none \"$R\" \
+     && mkdir -p \"$R$POD/exec/$NAME\" \"$R/proc\" \"$R/dev\" && cp \"$AGENT\" \"$R/agent\" \
+     && mount -t proc proc \"$R/proc\" && : > \"$R/dev/null\" && mount --bind /dev/null \"$R/dev/null\" \
+     && mount --bind \"$POD/exec/$NAME\" \"$R$POD/exec/$NAME\" \
+     && exec chroot \"$R\" /agent exec-server --socket \"$POD/exec/$NAME/socket\"";
+
+#[tokio::test]
+async fn a_container_without_a_shell_runs_direct_commands() {
+    let Some(pod) = Pod::start_after(BARE, &["bare"]).await else { return };
+    let mut controller = Controller::start().await;
+    let agent = pod.agent(&controller);
+    let mut connection = controller.connection().await;
+    // The one program that there is, and something that it does.
+    let file = pod.path("exec/bare/second");
+    let command = ["/agent", "exec-server", "--socket", file.to_str().unwrap()];
+    let environment = ["PILOTFISH_CONTAINER=bare"];
+    connection.send(&user_request(1001, &make::launch(&command, &environment, "/"))).await;
+    started(&mut connection, 1001).await;
+    eventually("it runs", || file.exists()).await;
+    connection.send(&launch(1002, "bare", "true", Path::new("/"), "c")).await;
+    let refusal = connection.refusal(1002).await;
+    assert!(refusal.contains("Cannot run program \"sh\""), "{refusal}");
+    stop(agent).await;
+}
+
 #[tokio::test]
 async fn a_container_that_ended_says_how() {
     let Some(mut pod) = Pod::start(&["db"]).await else { return };

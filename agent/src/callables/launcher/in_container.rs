@@ -18,6 +18,12 @@ use crate::usage::AGENT_CONTAINER;
 /// Names the container that a launch is for. A controller need not know what it means.
 const CONTAINER: &str = "PILOTFISH_CONTAINER";
 
+/// Variables of builds that an agent may have too: its pod tells it where the controller is.
+const OF_BUILDS: [&str; 4] = ["JENKINS_URL", "HUDSON_URL", "PILOTFISH_BUILD", "PILOTFISH_STAGE"];
+
+/// What names of variables of builds begin with; an agent that is a part of a build has them as well.
+const OF_BUILDS_PREFIXES: [&str; 3] = ["BUILD_", "JOB_", "RUN_"];
+
 /// The container that a launch names, if it names one.
 pub(super) fn container_of(
     context: &Context,
@@ -82,12 +88,14 @@ pub(super) fn attend(context: &Context, container: &Container) {
     });
 }
 
-/// Of an environment that goes out from the agent's, what is not the agent's. What the job put in front of a
+/// Of an environment that goes out from the agent's, what is the build's and not the agent's. What the job put in front of a
 /// list of the agent's (`PATH+MAVEN`) is put in front of the container's.
 fn of_the_job(agent: &Environment, overrides: &[String]) -> Vec<String> {
     let relative = |one: &String| {
         let Some((name, value)) = one.split_once('=') else { return Some(one.clone()) };
-        match agent.get(name) {
+        let of_builds = OF_BUILDS.contains(&name)
+            || OF_BUILDS_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+        match agent.get(name).filter(|_| !of_builds) {
             Some(own) if own == value => None,
             Some(own) => {
                 let before = value.strip_suffix(own).and_then(|rest| rest.strip_suffix(':'));
@@ -148,6 +156,9 @@ mod tests {
                 "PILOTFISH_CONTAINER=maven"
             ]
         );
+        let agent = Environment::from_overrides(["JENKINS_URL=http://c/", "BUILD_ID=1"]).unwrap();
+        let of_builds = ["JENKINS_URL=http://c/".to_owned(), "BUILD_ID=1".to_owned()];
+        assert_eq!(of_the_job(&agent, &of_builds), of_builds, "though the agent has them too");
         let agent = Environment::from_overrides(["PATH=/bin"]).unwrap();
         let other = ["PATH=/x".to_owned(), "PATH=:/bin".to_owned()];
         assert_eq!(of_the_job(&agent, &other), other, "replaced is replaced");
