@@ -107,6 +107,9 @@ pub enum BridgeError {
     /// A controller could not be read.
     #[error(transparent)]
     Rest(#[from] crate::rest::RestError),
+    /// A cluster could not be reached, or said no.
+    #[error(transparent)]
+    Cluster(#[from] crate::cluster::ClusterError),
     /// A process could not be started or stopped.
     #[error(transparent)]
     Process(#[from] pilotfish_process::ProcessError),

@@ -2,8 +2,8 @@
 //!
 //! `parameters → plan → run`: a [`catalog`] of YAML templates says what stages there are and what
 //! parameters they take; [`plan`] makes the stages of one build from it, the same bytes for the
-//! same input; [`pod`] makes the pod of a plan; [`run`] executes a plan on this machine with no Jenkins at all. [`cli`] is the
-//! command line.
+//! same input; [`pod`] makes the pod of a plan, [`cluster`] has it run; [`run`] executes a plan on
+//! this machine with no Jenkins at all. [`cli`] is the command line.
 //!
 //! Parameters are data: they reach scripts as environment variables, never as script text.
 
@@ -13,6 +13,7 @@
 mod canonical;
 pub mod catalog;
 pub mod cli;
+pub mod cluster;
 pub mod error;
 pub mod masters;
 pub mod plan;

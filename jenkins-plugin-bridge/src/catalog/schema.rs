@@ -50,13 +50,15 @@ static FORMATS: LazyLock<Vec<Format>> = LazyLock::new(|| {
         format::<crate::plan::PlanDocument>("plan"),
         format::<crate::pod::Profile>("pod-profile"),
         format::<crate::masters::MastersFile>("masters"),
+        format::<crate::cluster::ClustersFile>("clusters"),
     ]
     .into_iter()
     .flatten()
     .collect()
 });
 
-/// All formats, catalog files first, then the job record, the plan, the pod profile and the masters.
+/// All formats, catalog files first, then the job record, the plan, the pod profile, the masters
+/// and the file of clusters.
 #[must_use]
 pub fn formats() -> &'static [Format] {
     &FORMATS
@@ -183,7 +185,7 @@ mod tests {
 
     #[test]
     fn every_format_has_a_schema_that_compiles() {
-        assert_eq!(formats().len(), 9);
+        assert_eq!(formats().len(), 11);
     }
 
     /// Run with `UPDATE_SCHEMAS=1` after a change of the types.

@@ -1,13 +1,16 @@
-//! `pod`.
+//! `pod`: the pod of a plan, printed or created.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
 use super::input::{RequestArguments, read};
-use super::{CatalogArguments, PASSED, complain, print};
+use super::remote::runtime;
+use super::{CatalogArguments, FAILED, PASSED, complain, print};
+use crate::cluster::{Cluster, ClusterSettings, Clusters, Step};
 use crate::error::BridgeError;
-use crate::pod::{PodRequest, Profile, render};
+use crate::pod::{PodRequest, Profile, RenderedPod, render};
 
 /// Arguments of `pod`.
 #[derive(Debug, Args)]
@@ -27,8 +30,18 @@ pub struct PodArguments {
     #[arg(long, value_name = "NAME")]
     agent: Option<String>,
     /// How to print it.
-    #[arg(long, value_enum, default_value = "yaml")]
+    #[arg(long, value_enum, default_value = "yaml", conflicts_with = "apply")]
     format: Format,
+    /// Create the pod in the cluster of the profile and follow its start until the agent is
+    /// connected. A pod that does not start is deleted.
+    #[arg(long)]
+    apply: bool,
+    /// File of clusters, where the profile names one of them.
+    #[arg(long, value_name = "FILE", requires = "apply")]
+    clusters: Option<PathBuf>,
+    /// Leave a pod that does not start, to be looked at.
+    #[arg(long, requires = "apply")]
+    keep: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -60,9 +73,50 @@ pub(super) fn execute(arguments: &PodArguments) -> Result<u8, BridgeError> {
     for note in &rendered.notes {
         complain(&format!("note: {note}"));
     }
+    if arguments.apply {
+        let clusters = arguments.clusters.as_deref().map(Clusters::read).transpose()?;
+        let settings = clusters.unwrap_or_default().settings_of(&profile);
+        let name = profile.cluster.as_ref().map_or_else(String::new, ToString::to_string);
+        let applied = apply(&name, &settings, &rendered, arguments.keep);
+        return runtime()?.block_on(applied);
+    }
     print(&match arguments.format {
         Format::Yaml => rendered.to_yaml(),
         Format::Json => rendered.to_json(),
     });
     Ok(PASSED)
+}
+
+/// Creates a pod and follows its start.
+async fn apply(
+    name: &str,
+    settings: &ClusterSettings,
+    rendered: &RenderedPod,
+    keep: bool,
+) -> Result<u8, BridgeError> {
+    let cluster = Cluster::connect(name, settings).await?;
+    let pod = cluster.create(rendered).await?;
+    let pod_name = pod.metadata.name.clone().unwrap_or_default();
+    print(&format!("{pod_name}: created\n"));
+    let told = |step: Step, after: Duration| {
+        print(&format!("{pod_name}: {} after {:.1} s\n", step.word(), after.as_secs_f64()));
+    };
+    let stopped = async {
+        let _ = tokio::signal::ctrl_c().await;
+    };
+    let followed = tokio::select! {
+        followed = cluster.follow(&pod, told) => followed?,
+        () = stopped => {
+            cluster.delete(&pod).await?;
+            complain(&format!("{pod_name}: stopped and deleted"));
+            return Ok(FAILED);
+        }
+    };
+    let Some(failure) = followed.failure else { return Ok(PASSED) };
+    complain(&format!("{pod_name}: did not start: {}: {}", failure.reason, failure.message));
+    if !keep {
+        cluster.delete(&pod).await?;
+        complain(&format!("{pod_name}: deleted; --keep leaves it"));
+    }
+    Ok(FAILED)
 }

@@ -8,7 +8,7 @@ use crate::error::BridgeError;
 use crate::rest::{self, InspectArgs};
 use crate::service::{self, KeyArgs, ServeArgs, TokenArgs};
 
-fn runtime() -> Result<Runtime, BridgeError> {
+pub(super) fn runtime() -> Result<Runtime, BridgeError> {
     Builder::new_multi_thread()
         .enable_all()
         .build()

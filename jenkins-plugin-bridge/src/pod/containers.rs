@@ -10,7 +10,10 @@ use crate::plan::{DecisionState, Plan, PlanNode, PlanStage};
 const MAX_NAME: usize = 63;
 /// The container of the agent. The kubernetes plugin knows it by this name
 /// (`KubernetesCloud.JNLP_NAME`).
-pub(super) const AGENT: &str = "jnlp";
+pub(crate) const AGENT: &str = "jnlp";
+/// Where the agent says whether it is connected. The containers of a pod are one host, so no
+/// service has it.
+pub(super) const HEALTH_PORT: u16 = 18_081;
 /// The init container that brings the agent's program into the pod.
 pub(super) const INJECT: &str = "pilotfish-inject";
 

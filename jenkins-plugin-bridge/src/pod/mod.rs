@@ -31,6 +31,9 @@ use crate::plan::Plan;
 use containers::{Containers, Role};
 use refusal::Draft;
 use render::{INJECT_NEEDS, Parts, pod_name};
+
+pub(crate) use containers::AGENT;
+pub(crate) use render::BUILD_ID;
 use requests::{Amounts, Demand};
 use volumes::Volumes;
 

@@ -46,6 +46,10 @@ pub struct Profile {
     /// What it is for, for people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
+    /// Name of the cluster, as the file of clusters has it, else a context of the kubeconfig; the
+    /// current context, or the cluster that the program runs in, unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<Identifier>,
     /// Namespace of the pods; that of the client that applies them unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<DnsLabel>,
@@ -183,6 +187,7 @@ impl Default for Profile {
             kind: ProfileKind::Kind,
             name: Identifier::made("default".to_owned()),
             description: String::new(),
+            cluster: None,
             namespace: None,
             pod_security: PodSecurity::default(),
             flavour: Flavour::default(),

@@ -1,7 +1,7 @@
 //! Why a plan gets no pod of a profile: everything at once, each with what to do.
 
 use super::PodRequest;
-use super::containers::{Containers, Role};
+use super::containers::{Containers, HEALTH_PORT, Role};
 use super::requests::{Amounts, written};
 use super::volumes::no_place;
 use crate::error::Problem;
@@ -108,6 +108,14 @@ fn ports(draft: &Draft<'_>, all: &mut Vec<Problem>) {
     for (index, one) in services.iter().enumerate() {
         let Some(port) = one.need.port else { continue };
         let place = one.stages.join(", ");
+        if port == HEALTH_PORT && traits.probes {
+            let message = format!(
+                "its service {} listens on port {port}, on which the agent says whether it is \
+                 connected: choose another",
+                one.name
+            );
+            all.push(Problem::new(&place, message));
+        }
         if traits.ports.contains(&port) {
             let message = format!(
                 "its service {} listens on port {port}, which {} needs itself: choose another",

@@ -32,7 +32,7 @@ const MAX_STEM: usize = 54;
 const MAX_LABEL: usize = 63;
 
 /// The annotation that names a build as the service does.
-const BUILD_ID: &str = "pilotfish.io/build-id";
+pub(crate) const BUILD_ID: &str = "pilotfish.io/build-id";
 
 /// Everything that the objects are made of.
 #[derive(Debug)]

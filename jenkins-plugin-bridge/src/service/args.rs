@@ -19,12 +19,14 @@ use super::auth::{AccessTokens, Scope};
 use super::config::{read_controllers, read_tokens};
 use super::live::LiveCatalog;
 use super::masters::watch_masters;
+use super::pods;
 use super::rate::Rates;
 use super::server::{Limits, Server, TlsFiles};
 use super::sign::KeyRing;
 use super::state::{Service, ServiceOptions};
 use super::store::Store;
 use super::traces::{self, LogFormat};
+use crate::cluster::Clusters;
 use crate::error::{BridgeError, Problem};
 use crate::masters::{MastersFile, Registry, WatchOptions};
 
@@ -64,6 +66,9 @@ pub struct ServeArgs {
     /// File of masters that are managed as one: builds are routed to them by label.
     #[arg(long, value_name = "FILE")]
     pub masters: Option<PathBuf>,
+    /// File of clusters: which controllers' builds run in pods, of which profile and where.
+    #[arg(long, value_name = "FILE")]
+    pub clusters: Option<PathBuf>,
     /// `sqlite:FILE` or `postgres://…`. The variable PILOTFISH_DATABASE_URL keeps a password off the
     /// command line.
     #[arg(long, value_name = "URL")]
@@ -191,6 +196,7 @@ pub async fn serve(args: &ServeArgs) -> Result<(), BridgeError> {
     let access = read_tokens(&args.tokens)?;
     let controllers = args.controllers.as_deref().map(read_controllers).transpose()?;
     let masters = args.masters.as_deref().map(read_masters).transpose()?.unwrap_or_default();
+    let clusters = args.clusters.as_deref().map(Clusters::read).transpose()?.unwrap_or_default();
     let store = Store::open(&database(args)).await.map_err(|error| refused(error.to_string()))?;
     let options = ServiceOptions {
         plan_lifetime: Duration::from_secs(u64::from(args.plan_hours) * 3600),
@@ -200,7 +206,8 @@ pub async fn serve(args: &ServeArgs) -> Result<(), BridgeError> {
     };
     let controllers = controllers.unwrap_or_default();
     let service = Service::new(catalog, store, access, keys, controllers, options);
-    let service = Arc::new(service.with_masters(masters));
+    let service = Arc::new(service.with_masters(masters).with_clusters(clusters));
+    let watches = pods::watch(&service).await;
     let server =
         Server::bind(args.listen, Arc::clone(&service), tls.clone(), Limits::default()).await?;
     let sent = traces.are_sent();
@@ -215,6 +222,7 @@ pub async fn serve(args: &ServeArgs) -> Result<(), BridgeError> {
     if let Some(watching) = watching {
         watching.abort();
     }
+    watches.iter().for_each(tokio::task::JoinHandle::abort);
     traces.finish().await;
     tracing::info!("stopped");
     Ok(())

@@ -1,31 +1,65 @@
 //! Counters and durations in the text format of Prometheus.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::openapi::OPERATIONS;
+use crate::cluster::start::{Phases, StartFailure};
 
 /// Upper ends of the buckets of durations, in microseconds.
 const BUCKETS: [u64; 13] = [
     100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 500_000, 1_000_000,
     10_000_000,
 ];
+/// The same for the starts of pods: from half a second, which a warm node takes, to ten minutes, which
+/// a new one may.
+const START_BUCKETS: [u64; 11] = [
+    500_000,
+    1_000_000,
+    2_000_000,
+    5_000_000,
+    10_000_000,
+    20_000_000,
+    30_000_000,
+    60_000_000,
+    120_000_000,
+    300_000_000,
+    600_000_000,
+];
+/// Phases of the start of a pod.
+const PHASES: [&str; 4] = ["scheduled", "pulled", "started", "connected"];
+/// The most reasons for which pods do not start that are counted by name: they come from clusters.
+const REASONS: usize = 32;
 /// Classes of status.
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// How long something took, how often.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Histogram {
-    buckets: [AtomicU64; BUCKETS.len()],
+    ends: &'static [u64],
+    buckets: Box<[AtomicU64]>,
     sum: AtomicU64,
     count: AtomicU64,
 }
 
+impl Default for Histogram {
+    fn default() -> Self {
+        Self::with(&BUCKETS)
+    }
+}
+
 impl Histogram {
+    fn with(ends: &'static [u64]) -> Self {
+        let buckets = ends.iter().map(|_| AtomicU64::new(0)).collect();
+        Self { ends, buckets, sum: AtomicU64::new(0), count: AtomicU64::new(0) }
+    }
+
     fn add(&self, took: Duration) {
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        for (bucket, _) in self.buckets.iter().zip(BUCKETS).filter(|(_, end)| micros <= *end) {
+        for (bucket, _) in self.buckets.iter().zip(self.ends).filter(|(_, end)| micros <= **end) {
             bucket.fetch_add(1, Relaxed);
         }
         self.sum.fetch_add(micros, Relaxed);
@@ -33,8 +67,8 @@ impl Histogram {
     }
 
     fn write(&self, text: &mut String, name: &str, label: &str) {
-        for (bucket, end) in self.buckets.iter().zip(BUCKETS) {
-            let (end, count) = (seconds(end), bucket.load(Relaxed));
+        for (bucket, end) in self.buckets.iter().zip(self.ends) {
+            let (end, count) = (seconds(*end), bucket.load(Relaxed));
             let comma = if label.is_empty() { "" } else { "," };
             let _ = writeln!(text, "{name}_bucket{{{label}{comma}le=\"{end}\"}} {count}");
         }
@@ -45,6 +79,10 @@ impl Histogram {
         let _ = writeln!(text, "{name}_sum{braces} {}", seconds(self.sum.load(Relaxed)));
         let _ = writeln!(text, "{name}_count{braces} {count}");
     }
+}
+
+fn head(text: &mut String, name: &str, kind: &str, help: &str) {
+    let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
 }
 
 fn seconds(micros: u64) -> String {
@@ -63,6 +101,8 @@ struct OperationCounts {
 pub struct Metrics {
     operations: Vec<OperationCounts>,
     planning: Histogram,
+    starts: [Histogram; PHASES.len()],
+    failed_starts: Mutex<BTreeMap<String, u64>>,
     /// Plans that were made before and asked for again.
     pub found: AtomicU64,
     /// Builds that were given a plan.
@@ -82,6 +122,8 @@ impl Default for Metrics {
         Self {
             operations: OPERATIONS.iter().map(|_| OperationCounts::default()).collect(),
             planning: Histogram::default(),
+            starts: std::array::from_fn(|_| Histogram::with(&START_BUCKETS)),
+            failed_starts: Mutex::default(),
             found: AtomicU64::new(0),
             builds: AtomicU64::new(0),
             refused: AtomicU64::new(0),
@@ -106,13 +148,41 @@ impl Metrics {
         self.planning.add(took);
     }
 
+    /// Counts a pod that started, or did not.
+    pub fn pod_started(&self, phases: &Phases, failure: Option<&StartFailure>) {
+        for (histogram, (_, at)) in self.starts.iter().zip(phases.named()) {
+            if let Some(at) = at {
+                histogram.add(Duration::from_millis(at));
+            }
+        }
+        if let Some(failure) = failure {
+            let mut all = self.failed_starts.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = all.contains_key(&failure.reason) || all.len() < REASONS;
+            let plain = failure.reason.bytes().all(|byte| byte.is_ascii_alphanumeric());
+            let reason = if known && plain { failure.reason.as_str() } else { "Other" };
+            *all.entry(reason.to_owned()).or_default() += 1;
+        }
+    }
+
+    fn write_starts(&self, text: &mut String) {
+        let name = "pilotfish_bridge_pod_start_seconds";
+        head(text, name, "histogram", "When pods reached the phases of their start.");
+        for (phase, histogram) in PHASES.iter().zip(&self.starts) {
+            if histogram.count.load(Relaxed) > 0 {
+                histogram.write(text, name, &format!("phase=\"{phase}\""));
+            }
+        }
+        let name = "pilotfish_bridge_pod_starts_failed_total";
+        head(text, name, "counter", "Pods that did not start, by reason.");
+        for (reason, count) in &*self.failed_starts.lock().unwrap_or_else(PoisonError::into_inner) {
+            let _ = writeln!(text, "{name}{{reason=\"{reason}\"}} {count}");
+        }
+    }
+
     /// Everything as text.
     #[must_use]
     pub fn text(&self, catalog_is_current: bool) -> String {
         let mut text = String::new();
-        let head = |text: &mut String, name: &str, kind: &str, help: &str| {
-            let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
-        };
         let name = "pilotfish_bridge_requests_total";
         head(&mut text, name, "counter", "Requests by operation and class of status.");
         for (operation, counts) in OPERATIONS.iter().zip(&self.operations) {
@@ -134,6 +204,7 @@ impl Metrics {
         let name = "pilotfish_bridge_planning_seconds";
         head(&mut text, name, "histogram", "How long the making of plans took, without storing.");
         self.planning.write(&mut text, name, "");
+        self.write_starts(&mut text);
         for (name, kind, help, value) in [
             (
                 "builds_total",

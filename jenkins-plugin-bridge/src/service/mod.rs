@@ -14,6 +14,7 @@ mod masters;
 mod metrics;
 mod openapi;
 mod plans;
+mod pods;
 mod problem;
 mod rate;
 mod server;

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use super::auth::{BuildClaims, Caller, Scope};
 use super::live::Loaded;
 use super::made::Made;
+use super::pods;
 use super::problem::Problem;
 use super::sign::PLAN_TYPE;
 use super::state::{Service, StoredPlan};
@@ -27,7 +28,7 @@ use crate::plan::binding::{bind, override_layer};
 use crate::plan::{PlanRequest, Selection};
 use crate::rest::JobName;
 
-pub use types::{BindingReport, BuildGrant, PlanAnswer, PlanQuery, SignedPlan};
+pub use types::{BindingReport, BuildGrant, BuildPod, PlanAnswer, PlanQuery, SignedPlan};
 
 /// Format of what is signed.
 const SIGNED_FORMAT: &str = "pilotfish/signed-plan/v1";
@@ -312,6 +313,8 @@ async fn grant(
         digest: made.digest.clone(),
         created_at: service.now_signed(),
     };
+    // A build that the cluster cannot have is refused before it is one.
+    pods::of_build(service, &row, &made.plan)?;
     let body = (!service.is_known(&made.digest)).then(|| Arc::clone(&made));
     let kept = service.store.save_build(&row, body).await?;
     service.remember(Arc::clone(&made));
@@ -352,6 +355,11 @@ async fn signed(
     payload.pop();
     payload.push_str(",\"plan\":");
     payload.push_str(&plan.text);
+    if let Some(pod) = pods::of_build(service, &row, &plan.plan)? {
+        let pod = to_canonical_json(&pod).map_err(|error| Problem::internal(&error))?;
+        payload.push_str(",\"pod\":");
+        payload.push_str(&pod);
+    }
     payload.push('}');
     Ok(PlanAnswer {
         digest: row.digest,

@@ -161,6 +161,12 @@ impl From<BridgeError> for Problem {
                 "each error says why; `pilotfish-bridge plan --explain` shows the rules",
                 found,
             ),
+            BridgeError::Profile(found) => Self::refused(
+                "pod",
+                "There is no pod for this plan",
+                "each error says what the cluster cannot give and what would be accepted",
+                found,
+            ),
             BridgeError::Unknown { .. } => {
                 let status = StatusCode::UNPROCESSABLE_ENTITY;
                 Self::new(status, "unknown-name", "An unknown name", error.to_string())

@@ -11,6 +11,7 @@ use super::metrics::Metrics;
 use super::rate::{RateLimits, Rates};
 use super::sign::KeyRing;
 use super::store::{Store, StoreError};
+use crate::cluster::Clusters;
 use crate::masters::Registry;
 use crate::plan::Plan;
 use crate::rest::Client;
@@ -80,6 +81,8 @@ pub struct Service {
     pub metrics: Metrics,
     /// Requests that tokens have left.
     pub rates: RateLimits,
+    /// Which builds run in pods, and where.
+    pub clusters: Clusters,
     /// Options.
     pub options: ServiceOptions,
     /// Masters that are managed as one.
@@ -115,6 +118,7 @@ impl Service {
             controllers: controllers.into_iter().map(|(name, one)| (name, Arc::new(one))).collect(),
             metrics: Metrics::default(),
             rates: RateLimits::new(options.rates),
+            clusters: Clusters::default(),
             options,
             masters: Arc::default(),
             leads_masters: AtomicBool::new(false),
@@ -144,6 +148,12 @@ impl Service {
     #[must_use]
     pub fn is_leading_masters(&self) -> bool {
         self.leads_masters.load(Ordering::Relaxed)
+    }
+
+    /// The same, with builds that run in pods.
+    #[must_use]
+    pub fn with_clusters(self, clusters: Clusters) -> Self {
+        Self { clusters, ..self }
     }
 
     /// Seconds since 1970.

@@ -4,6 +4,7 @@
 mod builds;
 mod leases;
 mod masters;
+mod starts;
 mod together;
 
 use std::time::Duration;
@@ -17,8 +18,9 @@ pub use leases::LeaseRow;
 use together::Together;
 
 /// All changes of the tables, in order. A published one is never edited.
-const MIGRATIONS: [(i64, &str, &str); 2] = [
+const MIGRATIONS: [(i64, &str, &str); 3] = [
     (1, "initial", include_str!("../../migrations/0001_initial.sql")),
+    (2, "pods", include_str!("../../migrations/0002_pods.sql")),
     (10, "masters", include_str!("../../migrations/0010_masters.sql")),
 ];
 /// Connections to PostgreSQL.

@@ -8,6 +8,7 @@ mod limits;
 mod made;
 mod masters;
 mod nodes;
+mod pods;
 mod postgres;
 mod world;
 

@@ -1,11 +1,13 @@
 //! The containers of a pod: what copies the agent's program, the agent, tools, services.
 
-use k8s_openapi::api::core::v1::{Container, EnvVar, Probe, ResourceRequirements, TCPSocketAction};
+use k8s_openapi::api::core::v1::{
+    Container, EnvVar, HTTPGetAction, Probe, ResourceRequirements, TCPSocketAction,
+};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::{Parts, some};
 use crate::catalog::model::Environment;
-use crate::pod::containers::{AGENT, Contained, INJECT};
+use crate::pod::containers::{AGENT, Contained, HEALTH_PORT, INJECT};
 use crate::pod::requests::Amounts;
 use crate::pod::security::{Identity, of_container};
 use crate::pod::volumes::{
@@ -16,7 +18,7 @@ use crate::pod::volumes::{
 const PROGRAM_SOURCE: &str = "/usr/local/bin/jenkins-agent";
 /// Its name in the pod.
 const PROGRAM: &str = "jenkins-agent";
-/// Seconds between two looks whether a service listens.
+/// Seconds between two looks whether a service listens, or the agent is connected.
 const PROBE_PERIOD: i32 = 1;
 /// How often a service is looked at before it counts as failed: two minutes, as a local run waits.
 const PROBE_FAILURES: i32 = 120;
@@ -68,6 +70,9 @@ impl Parts<'_> {
         variables.insert("JENKINS_AGENT_WORKDIR".into(), WORKSPACE.into());
         variables.insert("PILOTFISH_BUILD".into(), self.build());
         variables.insert("PILOTFISH_EXEC_SOCKETS".into(), SOCKETS.into());
+        if self.traits().probes {
+            variables.insert("PILOTFISH_HEALTH_ADDRESS".into(), format!(":{HEALTH_PORT}"));
+        }
         if let (Some(controller), Some(name)) = (&agent.controller, self.request.agent) {
             variables.insert("JENKINS_URL".into(), controller.url.clone());
             variables.insert("JENKINS_AGENT_NAME".into(), name.to_owned());
@@ -79,6 +84,7 @@ impl Parts<'_> {
             image: Some(agent.image.clone()),
             image_pull_policy: Some("IfNotPresent".into()),
             env: environment(variables),
+            readiness_probe: self.traits().probes.then(connected),
             resources: resources(Amounts::of(&agent.requests), Amounts::limits(&agent.limits)),
             security_context: Some(of_container(self.agent_identity(), None)),
             volume_mounts: Some(self.volumes.of_agent()),
@@ -151,6 +157,19 @@ impl Parts<'_> {
             startup_probe,
             ..Container::default()
         }
+    }
+}
+
+/// Whether the agent is connected to its controller.
+fn connected() -> Probe {
+    Probe {
+        http_get: Some(HTTPGetAction {
+            path: Some("/readyz".into()),
+            port: IntOrString::Int(HEALTH_PORT.into()),
+            ..HTTPGetAction::default()
+        }),
+        period_seconds: Some(PROBE_PERIOD),
+        ..Probe::default()
     }
 }
 

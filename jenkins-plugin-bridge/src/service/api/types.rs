@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::model::{Pipeline, StageTemplate};
+use crate::cluster::start::PodStart;
 use crate::masters::{Permission, State};
 use crate::plan::evaluate::Decided;
 use crate::plan::{Outcome, RunFacts};
@@ -214,6 +215,9 @@ pub struct Build {
     /// Who runs it, once it was claimed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub claim: Option<ClaimAnswer>,
+    /// How its pod started, once that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<PodStart>,
     /// How it ended, once it has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,

@@ -118,4 +118,16 @@ pub struct SignedPlan {
     pub number: i64,
     /// The plan.
     pub plan: Plan,
+    /// The pod in which its stages run, where the builds of the controller run in pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<BuildPod>,
+}
+
+/// The pod of a build.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
+pub struct BuildPod {
+    /// The Pod as Kubernetes and the kubernetes plugin take it.
+    pub manifest: Value,
+    /// Where the steps of each stage run: `stage/container` to the container of the pod.
+    pub routes: BTreeMap<String, String>,
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::cluster::Clusters;
 use crate::masters::Registry;
 use crate::rest::Client;
 use crate::service::auth::{AccessToken, AccessTokens, Scope};
@@ -89,6 +90,14 @@ pub struct World {
     http: reqwest::Client,
 }
 
+/// What the service knows beside its catalog.
+#[derive(Default)]
+struct Around {
+    controllers: BTreeMap<String, Client>,
+    masters: Arc<Registry>,
+    clusters: Clusters,
+}
+
 /// What came back.
 pub struct Reply {
     pub status: u16,
@@ -153,14 +162,16 @@ impl World {
         let directory = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}?mode=rwc", directory.path().join("state.db").display());
         let controllers = BTreeMap::from([("main".to_owned(), client)]);
-        Self::start_with(directory, &url, None, controllers, Arc::default(), |_| {}).await
+        let around = Around { controllers, ..Around::default() };
+        Self::start_in(directory, &url, None, around, |_| {}).await
     }
 
     /// With masters.
     pub async fn with_masters(masters: Arc<Registry>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}?mode=rwc", directory.path().join("state.db").display());
-        Self::start_with(directory, &url, None, BTreeMap::new(), masters, |_| {}).await
+        let around = Around { masters, ..Around::default() };
+        Self::start_in(directory, &url, None, around, |_| {}).await
     }
 
     pub async fn start(
@@ -169,15 +180,30 @@ impl World {
         tls: Option<Arc<TlsFiles>>,
         change: impl FnOnce(&mut ServiceOptions),
     ) -> Self {
-        Self::start_with(directory, database, tls, BTreeMap::new(), Arc::default(), change).await
+        Self::start_in(directory, database, tls, Around::default(), change).await
     }
 
-    async fn start_with(
+    /// With builds of the controller `main` in pods of a profile.
+    pub async fn with_pods(profile: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}?mode=rwc", directory.path().join("state.db").display());
+        std::fs::write(directory.path().join("profile.yaml"), profile).unwrap();
+        let file = directory.path().join("clusters.yaml");
+        std::fs::write(
+            &file,
+            "api: pilotfish/v1\nkind: clusters\nprofiles: [profile.yaml]\ncontrollers: {main: fast}\n",
+        )
+        .unwrap();
+        let clusters = Clusters::read(&file).unwrap();
+        let around = Around { clusters, ..Around::default() };
+        Self::start_in(directory, &url, None, around, |_| {}).await
+    }
+
+    async fn start_in(
         directory: TempDir,
         database: &str,
         tls: Option<Arc<TlsFiles>>,
-        controllers: BTreeMap<String, Client>,
-        masters: Arc<Registry>,
+        around: Around,
         change: impl FnOnce(&mut ServiceOptions),
     ) -> Self {
         let catalog = directory.path().join("catalog");
@@ -192,8 +218,9 @@ impl World {
         let store = Store::open(database).await.unwrap();
         let mut options = ServiceOptions::default();
         change(&mut options);
-        let service = Service::new(catalog, store, tokens(), keys, controllers, options);
-        let service = Arc::new(service.with_masters(masters));
+        let service = Service::new(catalog, store, tokens(), keys, around.controllers, options);
+        let service = service.with_masters(around.masters).with_clusters(around.clusters);
+        let service = Arc::new(service);
         let scheme = if tls.is_some() { "https" } else { "http" };
         let address = "127.0.0.1:0".parse().unwrap();
         let server =

@@ -220,8 +220,11 @@ pub async fn get_build(
         });
     }
     let claim = service.store.claim_of(&id).await?.map(claim_answer);
+    let pod = service.store.start_of(&id).await?;
+    let pod = pod.map(|text| serde_json::from_str(&text)).transpose().map_err(parse)?;
     Ok(Json(Build {
         claim,
+        pod,
         id: row.id,
         controller: row.controller,
         job: row.job,

@@ -1,0 +1,77 @@
+//! A pod goes into a cluster with its budget, and out of it.
+
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::Api;
+use kube::api::{DeleteParams, PostParams};
+
+use super::connect::Cluster;
+use super::error::ClusterError;
+use crate::pod::RenderedPod;
+
+/// Who is said to have changed an object.
+pub(super) const MANAGER: &str = "pilotfish-bridge";
+
+impl Cluster {
+    /// Creates the pod, and its budget with the pod as the owner: it goes when the pod does.
+    ///
+    /// # Errors
+    /// What the API server says. A pod whose budget was refused is deleted again.
+    pub async fn create(&self, rendered: &RenderedPod) -> Result<Pod, ClusterError> {
+        let parameters =
+            PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
+        let namespace = self.namespace_of(&rendered.pod).to_owned();
+        let pods = self.pods(Some(&namespace));
+        let pod = pods
+            .create(&parameters, &rendered.pod)
+            .await
+            .map_err(|error| ClusterError::of("create the pod", error))?;
+        if let Some(budget) = &rendered.disruption_budget {
+            let budget = owned(budget.clone(), &pod);
+            let budgets: Api<PodDisruptionBudget> =
+                Api::namespaced(self.client.clone(), &namespace);
+            if let Err(error) = budgets.create(&parameters, &budget).await {
+                let error = ClusterError::of("create the budget of the pod", error);
+                // The first answer is the one that counts.
+                let _ = self.delete(&pod).await;
+                return Err(error);
+            }
+        }
+        Ok(pod)
+    }
+
+    /// Deletes a pod. One that is gone is no error.
+    ///
+    /// # Errors
+    /// What the API server says.
+    pub async fn delete(&self, pod: &Pod) -> Result<(), ClusterError> {
+        let name = pod.metadata.name.as_deref().unwrap_or_default();
+        // Not another one of the same name.
+        let mut parameters = DeleteParams::default();
+        if let Some(uid) = &pod.metadata.uid {
+            let own = kube::api::Preconditions { uid: Some(uid.clone()), resource_version: None };
+            parameters = parameters.preconditions(own);
+        }
+        let namespace = self.namespace_of(pod).to_owned();
+        match self.pods(Some(&namespace)).delete(name, &parameters).await {
+            Ok(_) => Ok(()),
+            Err(error) => match ClusterError::of("delete the pod", error) {
+                error if error.is_missing() => Ok(()),
+                error => Err(error),
+            },
+        }
+    }
+}
+
+fn owned(mut budget: PodDisruptionBudget, pod: &Pod) -> PodDisruptionBudget {
+    budget.metadata.namespace.clone_from(&pod.metadata.namespace);
+    budget.metadata.owner_references = Some(vec![OwnerReference {
+        api_version: "v1".to_owned(),
+        kind: "Pod".to_owned(),
+        name: pod.metadata.name.clone().unwrap_or_default(),
+        uid: pod.metadata.uid.clone().unwrap_or_default(),
+        ..OwnerReference::default()
+    }]);
+    budget
+}

@@ -1,0 +1,22 @@
+//! Clusters: which there are, how they are reached, and what becomes of a pod there.
+//!
+//! [`Clusters`] is the file that says where whose pods go. [`Cluster`] is a connection to one: it
+//! applies a pod with its budget, follows its start by phase and deletes it. [`start`] reads what
+//! a pod and its events say, and knows nothing of connections.
+
+mod apply;
+mod config;
+mod connect;
+mod error;
+mod follow;
+pub mod start;
+mod watch;
+
+pub use config::{ClusterSettings, Clusters, ClustersFile, ClustersKind};
+pub use connect::Cluster;
+pub use error::ClusterError;
+pub use follow::{Followed, Step};
+pub use watch::{Seen, watch_pods};
+
+#[cfg(test)]
+mod tests;

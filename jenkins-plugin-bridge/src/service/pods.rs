@@ -1,0 +1,84 @@
+//! Pods of builds: rendered for the answers to controllers, and seen to start.
+
+use std::sync::Arc;
+
+use tokio::task::JoinHandle;
+
+use super::plans::BuildPod;
+use super::problem::Problem;
+use super::state::Service;
+use super::store::BuildRow;
+use crate::cluster::{Cluster, Seen, watch_pods};
+use crate::error::BridgeError;
+use crate::plan::Plan;
+use crate::pod::{PodRequest, render};
+
+/// The pod of a build, where the builds of its controller run in pods.
+///
+/// # Errors
+/// A [`Problem`] with everything that the profile cannot give.
+pub(super) fn of_build(
+    service: &Service,
+    build: &BuildRow,
+    plan: &Plan,
+) -> Result<Option<BuildPod>, Problem> {
+    let Some(profile) = service.clusters.of_controller(&build.controller) else { return Ok(None) };
+    let request = PodRequest {
+        plan,
+        digest: &build.digest,
+        profile,
+        build: &format!("{}#{}", build.job, build.number),
+        id: Some(&build.id),
+        agent: None,
+        through_plugin: true,
+    };
+    let rendered = render(&request).map_err(|error| match error {
+        BridgeError::Plan(found) => BridgeError::Profile(found).into(),
+        other => Problem::from(other),
+    })?;
+    let manifest =
+        serde_json::to_value(&rendered.pod).map_err(|error| Problem::internal(&error))?;
+    Ok(Some(BuildPod { manifest, routes: rendered.routes }))
+}
+
+/// Watches the pods of builds in all clusters that profiles name. A cluster that cannot be used is
+/// told in the log: plans are made without it.
+pub(super) async fn watch(service: &Arc<Service>) -> Vec<JoinHandle<()>> {
+    let mut all = Vec::new();
+    for (name, settings, namespaces) in service.clusters.in_use() {
+        let cluster = match Cluster::connect(&name, &settings).await {
+            Ok(cluster) => cluster,
+            Err(error) => {
+                tracing::warn!(%error, "the starts of pods are not seen");
+                continue;
+            }
+        };
+        for namespace in namespaces {
+            let service = Arc::clone(service);
+            let seen = move |seen| saw(&service, seen);
+            all.push(tokio::spawn(watch_pods(cluster.clone(), namespace, seen)));
+        }
+    }
+    all
+}
+
+fn saw(service: &Arc<Service>, seen: Seen) {
+    service.metrics.pod_started(&seen.phases, seen.failure.as_ref());
+    if let Some(failure) = &seen.failure {
+        tracing::warn!(
+            pod = seen.pod,
+            reason = failure.reason,
+            message = failure.message,
+            "a pod did not start"
+        );
+    }
+    let Some(build) = seen.build.clone() else { return };
+    let service = Arc::clone(service);
+    tokio::spawn(async move {
+        let Ok(body) = serde_json::to_string(&seen.start()) else { return };
+        let now = service.now_signed();
+        if let Err(error) = service.store.save_start(&build, &body, now).await {
+            tracing::warn!(%error, "the start of a pod could not be kept");
+        }
+    });
+}

@@ -1,0 +1,38 @@
+//! How the pods of builds started.
+
+use sqlx::Row as _;
+
+use super::{Store, StoreError};
+
+impl Store {
+    /// Keeps how the pod of a build started; the last one counts. Of a build that is not there
+    /// nothing is kept.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn save_start(&self, build: &str, body: &str, now: i64) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO pod_starts (build, body, seen_at) \
+             SELECT id, $2, $3 FROM builds WHERE id = $1 \
+             ON CONFLICT (build) DO UPDATE SET body = excluded.body, seen_at = excluded.seen_at",
+        )
+        .bind(build.to_owned())
+        .bind(body.to_owned())
+        .bind(now)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// How the pod of a build started, once that is known.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn start_of(&self, build: &str) -> Result<Option<String>, StoreError> {
+        let row = sqlx::query("SELECT body FROM pod_starts WHERE build = $1")
+            .bind(build.to_owned())
+            .fetch_optional(&self.pool)
+            .await?;
+        row.map(|row| Ok(row.try_get(0)?)).transpose()
+    }
+}
