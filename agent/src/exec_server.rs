@@ -49,6 +49,8 @@ pub fn run(options: ExecServerOptions, environment: Environment) -> Result<u8, E
 
 async fn serve(options: ExecServerOptions, environment: Environment) -> Result<u8, Exit> {
     let ExecServerOptions { socket, allowed_users, command } = options;
+    // First of all: the kernel drops a signal that PID 1 has no handler for, and whoever sees the socket may send one.
+    let mut signals = signals().map_err(|error| failed(&format!("no signal handlers: {error}")))?;
     let server = Server::bind(ServerOptions {
         socket: socket.clone(),
         allowed_users,
@@ -62,8 +64,6 @@ async fn serve(options: ExecServerOptions, environment: Environment) -> Result<u
             rustix::process::geteuid().as_raw()
         ))
     })?;
-    // Before the command exists: a signal that comes in between is kept.
-    let mut signals = signals().map_err(|error| failed(&format!("no signal handlers: {error}")))?;
     tracing::info!("steps of this container are served at {}", socket.display());
     let attended = server.attendance();
     tokio::spawn(server.serve());
