@@ -70,21 +70,21 @@ pub(super) fn request(
     (launch, task)
 }
 
-/// Has a container that steps run in stay for as long as the agent does.
-pub(super) fn attend(context: &Context, container: &Container) {
+/// Has a container that steps run in stay for as long as the agent does. It knows before the controller hears
+/// that its first step runs: whoever tells the container to stop because of that comes later.
+pub(super) async fn attend(context: &Context, container: &Container) {
     let attended = Arc::clone(&context.attended);
-    let all = || attended.lock().unwrap_or_else(PoisonError::into_inner);
-    if !all().insert(container.name().to_owned()) {
+    let name = container.name().to_owned();
+    if !attended.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone()) {
         return;
     }
-    let container = container.clone().at_once();
-    let attended = Arc::clone(&context.attended);
+    let attendance = container.clone().at_once().attend().await;
     tokio::spawn(async move {
-        match container.attend().await {
+        match attendance {
             Ok(attendance) => attendance.lost().await,
             Err(problem) => tracing::debug!("a container may not wait for its steps: {problem}"),
         }
-        attended.lock().unwrap_or_else(PoisonError::into_inner).remove(container.name());
+        attended.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
     });
 }
 

@@ -126,7 +126,7 @@ async fn start(
         Start::In(container, request, task) => {
             let started = container.launch(request).await;
             let started = started.map_err(|error| Throwable::io(error.to_string()))?;
-            in_container::attend(context, &container);
+            in_container::attend(context, &container).await;
             let (step, name) = (step(task, Some(&container)), container.name().to_owned());
             let ending = ending::in_container(context, step, stage, name, started.end);
             (started.child, ending, Some(container))
