@@ -185,6 +185,7 @@ async fn serve(agent: Arc<Agent>) -> Exit {
         .with_downloads(agent.configuration.download_options())
         .with_memory(Arc::clone(&agent.memory))
         .with_confinement(agent.confinement.clone())
+        .with_shared_temporary(agent.directories.internal.as_deref())
         .with_jvm(jvm)
         .with_bridge(bridge(&agent.configuration))
         .with_observer(traces.clone().map(|traces| traces as Arc<dyn Observer>));

@@ -87,6 +87,10 @@ async fn steps_run_in_the_container_that_they_name_and_see_no_other() {
         assert!(init.ends_with("pilotfish-agent"), "{init}");
         assert!(pid.parse::<u32>().unwrap() < 100, "its processes are its own: {pid}");
     }
+    // The script of a freestyle build is a temporary file; each container has a `/tmp` of its own.
+    connection.send(&user_request(1005, &make::temporary_file("/"))).await;
+    started(&mut connection, 1005).await;
+    assert_eq!(fs::read_dir(pod.path("work/remoting/tmp")).unwrap().count(), 1);
     connection.send(&launch(1003, "mvn", "true", Path::new("/"), &cookie)).await;
     let refusal = connection.refusal(1003).await;
     assert!(

@@ -1,7 +1,8 @@
 //! What callables share over all connections of the agent.
 
 use std::collections::{BTreeMap, HashSet};
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,6 +10,7 @@ use jenkins_remoting::channel::Observer;
 use jenkins_remoting::transport::DownloadOptions;
 use pilotfish_exec::{Containers, DEFAULT_DIRECTORY, Meter};
 use pilotfish_process::{Environment, SearchPath};
+use tracing::warn;
 
 use super::Statistics;
 use crate::bridge::Bridge;
@@ -22,6 +24,9 @@ use crate::usage::{Tasks, Usages};
 
 /// Names the directory of the containers' sockets.
 const SOCKETS: &str = "PILOTFISH_EXEC_SOCKETS";
+
+/// The directory for temporary files below the agent's own, where other containers read them.
+const SHARED_TEMPORARY: &str = "tmp";
 
 /// The sibling containers, where this environment says.
 pub(crate) fn containers_of(environment: &Environment) -> Containers {
@@ -150,6 +155,24 @@ impl Context {
             self.temporary = confinement.temporary().to_owned();
         }
         self.confinement = confinement;
+        self
+    }
+
+    /// With temporary files below the agent's own directory, where the pod has other containers: the script of a
+    /// freestyle build is one, and each container has a `/tmp` of its own. Blocks for some small operations.
+    #[must_use]
+    pub fn with_shared_temporary(mut self, internal: Option<&Path>) -> Self {
+        let shared = internal.map(|internal| internal.join(SHARED_TEMPORARY));
+        if let Some(shared) = shared.filter(|_| !self.containers.names().is_empty()) {
+            match fs::create_dir_all(&shared) {
+                Ok(()) => self.temporary = shared,
+                Err(error) => warn!(
+                    %error,
+                    path = %shared.display(),
+                    "freestyle builds find their scripts in no other container: this directory cannot be made"
+                ),
+            }
+        }
         self
     }
 
