@@ -32,6 +32,13 @@ const SOCKET: &str = "socket";
 /// How long a container that is there may take to answer: its image may still be pulled.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// The same for one that is not there, in a pod that is young: Kubernetes makes the directory of a socket when
+/// it starts the container. Short, for a name may also be wrong.
+const MISSING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long after the start of the agent a pod is young.
+const YOUNG: Duration = Duration::from_secs(120);
+
 /// How often it is tried meanwhile.
 const READY_PAUSE: Duration = Duration::from_millis(50);
 
@@ -48,6 +55,8 @@ const MAX_NAME: usize = 63;
 #[derive(Debug, Clone)]
 pub struct Containers {
     directory: PathBuf,
+    /// When they were first looked at; `None` for a pod that is not young.
+    since: Option<Instant>,
     ready_timeout: Duration,
 }
 
@@ -56,6 +65,8 @@ pub struct Containers {
 pub struct Container {
     name: String,
     directory: PathBuf,
+    /// The others, for somebody who wanted one of them.
+    among: Containers,
     ready_timeout: Duration,
 }
 
@@ -102,14 +113,21 @@ impl Containers {
     /// Those whose directories are below this one.
     #[must_use]
     pub fn below(directory: impl Into<PathBuf>) -> Self {
-        Self { directory: directory.into(), ready_timeout: READY_TIMEOUT }
+        let since = Some(Instant::now());
+        Self { directory: directory.into(), since, ready_timeout: READY_TIMEOUT }
     }
 
-    /// With another time in which a container must answer.
+    /// With another time in which a container must answer, whatever the age of the pod.
     #[must_use]
     pub fn ready_within(mut self, time: Duration) -> Self {
         self.ready_timeout = time;
+        self.since = None;
         self
+    }
+
+    /// Whether some of them may still be started.
+    fn are_young(&self) -> bool {
+        self.since.is_some_and(|since| since.elapsed() < YOUNG) && self.directory.is_dir()
     }
 
     /// Their names. Blocks for some small reads.
@@ -125,17 +143,22 @@ impl Containers {
     /// One of them.
     ///
     /// # Errors
-    /// [`ExecError::Name`], or [`ExecError::Unknown`] with the names that there are.
+    /// [`ExecError::Name`], or [`ExecError::Unknown`] with the names that there are. In a young pod the second
+    /// comes later, from what is asked of it.
     pub fn get(&self, name: &str) -> Result<Container, ExecError> {
         if !is_container_name(name) {
             return Err(ExecError::Name { name: name.chars().take(80).collect() });
         }
         let directory = self.directory.join(name);
-        // No link: what is in it belongs to the container alone.
-        if !fs::symlink_metadata(&directory).is_ok_and(|one| one.is_dir()) {
-            return Err(ExecError::Unknown { name: name.to_owned(), known: self.names() });
+        let (name, among) = (name.to_owned(), self.clone());
+        let container = Container { name, directory, among, ready_timeout: self.ready_timeout };
+        if container.is_there() {
+            return Ok(container);
         }
-        Ok(Container { name: name.to_owned(), directory, ready_timeout: self.ready_timeout })
+        if !self.are_young() {
+            return Err(container.unknown());
+        }
+        Ok(Container { ready_timeout: MISSING_TIMEOUT, ..container })
     }
 
     /// Ends, in all containers that there are, the processes with all of these variables, and their
@@ -179,6 +202,15 @@ impl Container {
         self
     }
 
+    /// Whether its directory is, which may be no link: what is in it belongs to the container alone.
+    fn is_there(&self) -> bool {
+        fs::symlink_metadata(&self.directory).is_ok_and(|one| one.is_dir())
+    }
+
+    fn unknown(&self) -> ExecError {
+        ExecError::Unknown { name: self.name.clone(), known: self.among.names() }
+    }
+
     fn socket(&self) -> PathBuf {
         self.directory.join(SOCKET)
     }
@@ -202,7 +234,14 @@ impl Container {
     async fn connect(&self) -> Result<UnixStream, ExecError> {
         let deadline = Instant::now() + self.ready_timeout;
         let mut stream = loop {
-            match connect(&self.directory, SOCKET).await {
+            let connected = if self.is_there() {
+                connect(&self.directory, SOCKET).await
+            } else if Instant::now() < deadline {
+                Err(io::ErrorKind::NotFound.into())
+            } else {
+                return Err(self.unknown());
+            };
+            match connected {
                 Ok(stream) => break stream,
                 Err(error) => {
                     if let Some(last_words) = last_words(&self.directory) {

@@ -160,6 +160,22 @@ async fn a_container_that_is_not_there_not_ready_or_ended_is_told_apart() {
 }
 
 #[tokio::test]
+async fn a_container_of_a_young_pod_is_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let containers = Containers::below(directory.path());
+    let late = containers.get("late").unwrap();
+    let waits = tokio::spawn(async move { late.find(Vec::new()).await });
+    tokio::time::sleep(Duration::from_millis(120)).await;
+    assert!(!waits.is_finished());
+    server(directory.path(), "late");
+    assert_eq!(waits.await.unwrap().unwrap(), 0);
+    let missing = containers.get("missing").unwrap().at_once().find(Vec::new()).await.unwrap_err();
+    assert!(missing.to_string().contains("it has late"), "{missing}");
+    let nowhere = Containers::below(directory.path().join("no-pod")).get("late").unwrap_err();
+    assert!(nowhere.to_string().contains("it has none"), "{nowhere}");
+}
+
+#[tokio::test]
 async fn a_server_that_goes_away_in_the_middle_is_told() {
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("a/socket");

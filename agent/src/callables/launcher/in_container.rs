@@ -70,22 +70,22 @@ pub(super) fn request(
     (launch, task)
 }
 
-/// Has a container that steps run in stay for as long as the agent does. It knows before the controller hears
-/// that its first step runs: whoever tells the container to stop because of that comes later.
-pub(super) async fn attend(context: &Context, container: &Container) {
+/// Has a container that steps run in stay for as long as the agent does. It knows before its first step runs:
+/// whoever tells the container to stop because of that comes later.
+pub(super) async fn attend(context: &Context, container: &Container) -> Result<(), ExecError> {
     let attended = Arc::clone(&context.attended);
     let name = container.name().to_owned();
-    if !attended.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone()) {
-        return;
+    if attended.lock().unwrap_or_else(PoisonError::into_inner).contains(&name) {
+        return Ok(());
     }
-    let attendance = container.clone().at_once().attend().await;
+    // Two at the same time do no harm.
+    let attendance = container.attend().await?;
+    attended.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone());
     tokio::spawn(async move {
-        match attendance {
-            Ok(attendance) => attendance.lost().await,
-            Err(problem) => tracing::debug!("a container may not wait for its steps: {problem}"),
-        }
+        attendance.lost().await;
         attended.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
     });
+    Ok(())
 }
 
 /// Of an environment that goes out from the agent's, what is the build's and not the agent's. What the job put in front of a

@@ -124,9 +124,11 @@ async fn start(
     };
     let (child, ending, container) = match start {
         Start::In(container, request, task) => {
-            let started = container.launch(request).await;
-            let started = started.map_err(|error| Throwable::io(error.to_string()))?;
-            in_container::attend(context, &container).await;
+            let started = async {
+                in_container::attend(context, &container).await?;
+                container.launch(request).await
+            };
+            let started = started.await.map_err(|error| Throwable::io(error.to_string()))?;
             let (step, name) = (step(task, Some(&container)), container.name().to_owned());
             let ending = ending::in_container(context, step, stage, name, started.end);
             (started.child, ending, Some(container))
