@@ -88,8 +88,8 @@ pub(super) async fn attend(context: &Context, container: &Container) -> Result<(
     Ok(())
 }
 
-/// Of an environment that goes out from the agent's, what is the build's and not the agent's. What the job put in front of a
-/// list of the agent's (`PATH+MAVEN`) is put in front of the container's.
+/// Of an environment that goes out from the agent's, what is the build's and not the agent's. What the job put
+/// in front of a list of the agent's (`PATH+MAVEN`) is put in front of the container's.
 fn of_the_job(agent: &Environment, overrides: &[String]) -> Vec<String> {
     let relative = |one: &String| {
         let Some((name, value)) = one.split_once('=') else { return Some(one.clone()) };

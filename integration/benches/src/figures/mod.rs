@@ -2,6 +2,7 @@
 
 mod archive;
 mod binary;
+mod exec;
 mod fleet;
 mod jvm;
 mod memory;
@@ -39,6 +40,8 @@ pub enum Figure {
     RoundTrips,
     /// First calls and streams of a JVM behind the agent
     Jvm,
+    /// Processes in a sibling container, and the memory of its server
+    Exec,
     /// Size of the release binary
     Binary,
 }
@@ -62,6 +65,7 @@ impl Figure {
             Self::Untar => "receive and untar",
             Self::RoundTrips => "round trips",
             Self::Jvm => "a JVM behind the agent",
+            Self::Exec => "processes in a sibling container",
             Self::Binary => "the release binary",
         }
     }
@@ -79,6 +83,7 @@ impl Figure {
             Self::Untar => archive::untar(setup, report).await,
             Self::RoundTrips => round_trips::measure(setup, report).await,
             Self::Jvm => jvm::measure(setup, report).await,
+            Self::Exec => exec::measure(setup, report).await,
             Self::Binary => binary::measure(setup, report),
         }
     }
