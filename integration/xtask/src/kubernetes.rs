@@ -63,13 +63,14 @@ fn test(context: &Context, filter: Option<&str>, keep: bool, release: bool) -> D
     let with_node = why_no_node.is_none();
     // All that is compiled comes before the cluster, which takes memory and processors.
     let parts = if with_node { Some(OfNode::build(context, release)?) } else { None };
+    let bridge = bridge(context)?;
     run_command(tests(context, with_node).arg("--no-run"))?;
     let passed = up(context, !with_node).and_then(|()| {
         let mut tests = tests(context, with_node);
         tests.env("PILOTFISH_TEST_KUBERNETES", state(context));
+        tests.env("PILOTFISH_TEST_BRIDGE", &bridge);
         if let Some(parts) = &parts {
             tests.env("PILOTFISH_TEST_IMAGES", &parts.images);
-            tests.env("PILOTFISH_TEST_BRIDGE", &parts.bridge);
             tests.env("PILOTFISH_TEST_PEER", parts.peer.classes());
         }
         tests.arg("--").arg("--ignored").args(filter);
@@ -86,8 +87,6 @@ fn test(context: &Context, filter: Option<&str>, keep: bool, release: bool) -> D
 struct OfNode {
     /// The directory of the images.
     images: PathBuf,
-    /// The program that renders pods.
-    bridge: PathBuf,
     /// The controller.
     peer: Peer,
 }
@@ -96,15 +95,20 @@ impl OfNode {
     fn build(context: &Context, release: bool) -> Done<Self> {
         let images = images::build(context, &["static"], release, &[])?;
         let peer = Peer::compiled(context)?;
-        let bridge = ["build", "--package", "pilotfish-bridge", "--bin", "pilotfish-bridge"];
-        run_command(&mut context.cargo(bridge))?;
-        let bridge = context.target.join(&context.triple).join("debug/pilotfish-bridge");
-        Ok(Self { images, bridge, peer })
+        Ok(Self { images, peer })
     }
 }
 
+/// The program that renders pods and creates them.
+fn bridge(context: &Context) -> Done<PathBuf> {
+    let bridge = ["build", "--package", "pilotfish-bridge", "--bin", "pilotfish-bridge"];
+    run_command(&mut context.cargo(bridge))?;
+    Ok(context.target.join(&context.triple).join("debug/pilotfish-bridge"))
+}
+
 fn tests(context: &Context, with_node: bool) -> Command {
-    let mut cargo = context.cargo(["test", "--package", "pilotfish-kubernetes", "--test", "api"]);
+    let mut cargo = context.cargo(["test", "--package", "pilotfish-kubernetes"]);
+    cargo.args(["--test", "api", "--test", "starts"]);
     if with_node {
         cargo.args(["--test", "node"]);
     }
