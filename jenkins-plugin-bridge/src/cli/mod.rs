@@ -7,6 +7,7 @@ mod plan;
 mod pod;
 mod remote;
 mod run;
+mod sizing;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -41,6 +42,8 @@ pub enum Command {
     Plan(plan::PlanArguments),
     /// Print the pod in which the stages that parameters give run, as Kubernetes takes it.
     Pod(pod::PodArguments),
+    /// Show what stages used, and what they should ask for.
+    Sizing(sizing::SizingArguments),
     /// Execute a pipeline on this machine, with no Jenkins.
     Run(run::RunArguments),
     /// Check a catalog against all rules.
@@ -104,6 +107,7 @@ pub fn execute(cli: Cli) -> ExitCode {
     let done = match cli.command {
         Command::Plan(arguments) => plan::execute(&arguments),
         Command::Pod(arguments) => pod::execute(&arguments),
+        Command::Sizing(arguments) => sizing::execute(&arguments),
         Command::Run(arguments) => run::execute(&arguments),
         Command::Lint(arguments) => catalog_commands::lint(&arguments),
         Command::Diff(arguments) => diff::execute(&arguments),

@@ -68,6 +68,7 @@ pub(super) fn execute(arguments: &PodArguments) -> Result<u8, BridgeError> {
         build: arguments.build.as_deref().unwrap_or(&short),
         id: None,
         agent: arguments.agent.as_deref(),
+        sizes: None,
         through_plugin: false,
     })?;
     for note in &rendered.notes {

@@ -17,6 +17,7 @@ mod refusal;
 mod render;
 mod requests;
 mod security;
+pub mod sizing;
 mod volumes;
 mod yaml;
 
@@ -34,7 +35,8 @@ use render::{INJECT_NEEDS, Parts, pod_name};
 
 pub(crate) use containers::AGENT;
 pub(crate) use render::BUILD_ID;
-use requests::{Amounts, Demand};
+use requests::{Amounts, Asking, Demand};
+use sizing::Sizes;
 use volumes::Volumes;
 
 pub use flavour::Flavour;
@@ -63,6 +65,8 @@ pub struct PodRequest<'a> {
     pub id: Option<&'a str>,
     /// Name of the agent, where the profile says which controller it connects to.
     pub agent: Option<&'a str>,
+    /// What stages ask for in place of what they say.
+    pub sizes: Option<&'a Sizes>,
     /// The kubernetes plugin applies the pod and says what the agent connects to: the controller
     /// of the profile is not used.
     pub through_plugin: bool,
@@ -89,7 +93,8 @@ pub struct RenderedPod {
 pub fn render(request: &PodRequest<'_>) -> Result<RenderedPod, BridgeError> {
     let profile = request.profile;
     let containers = Containers::of(request.plan);
-    let mut demand = Demand::of(request.plan, &containers, &profile.defaults);
+    let asking = Asking { defaults: &profile.defaults, sizes: request.sizes };
+    let mut demand = Demand::of(request.plan, &containers, asking);
     let tools = containers.of_role(Role::Tool).count() as u128;
     let agent = Amounts::of(&profile.agent.requests);
     let total = match profile.requests {

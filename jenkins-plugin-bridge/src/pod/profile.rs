@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::flavour::Flavour;
 use super::security::PodSecurity;
+use super::sizing::SizingSettings;
 use crate::catalog::model::{Api, Identifier, Resources, Span};
 use crate::catalog::read::{typed, yaml};
 use crate::error::{BridgeError, Problem};
@@ -96,6 +97,9 @@ pub struct Profile {
     /// The most that a pod may ask for.
     #[serde(default, skip_serializing_if = "Resources::is_empty")]
     pub most: Resources,
+    /// Requests from what stages used in earlier builds.
+    #[serde(default, skip_serializing_if = "SizingSettings::is_default")]
+    pub sizing: SizingSettings,
     /// How containers ask for what they need.
     #[serde(default)]
     pub requests: RequestStyle,
@@ -203,6 +207,7 @@ impl Default for Profile {
             other_caches: Storage::default(),
             defaults: Defaults::default(),
             most: Resources::default(),
+            sizing: SizingSettings::default(),
             requests: RequestStyle::default(),
             node_selector: BTreeMap::new(),
             tolerations: Vec::new(),

@@ -102,6 +102,10 @@ impl Parts<'_> {
         if !evict {
             all.insert("karpenter.sh/do-not-disrupt".to_owned(), "true".to_owned());
         }
+        if let Some(sizes) = self.request.sizes.filter(|sizes| !sizes.is_empty()) {
+            // What the requests rest on beside the plan.
+            all.insert("pilotfish.io/sizing".to_owned(), json!(sizes).to_string());
+        }
         if let Some(id) = self.request.id {
             all.insert(BUILD_ID.to_owned(), id.to_owned());
         }

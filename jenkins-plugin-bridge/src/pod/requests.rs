@@ -7,6 +7,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity as KubernetesQuantit
 
 use super::containers::{Containers, Role};
 use super::profile::Defaults;
+use super::sizing::{Recommended, Sizes};
 use crate::catalog::model::Resources;
 use crate::plan::{DecisionState, Plan, PlanGroup, PlanNode, PlanStage};
 
@@ -19,6 +20,19 @@ pub(super) struct Amounts {
     pub cpu: u128,
     pub memory: u128,
     pub storage: u128,
+}
+
+/// What stages ask for where they say nothing, and in place of what they say.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asking<'a> {
+    pub defaults: &'a Defaults,
+    pub sizes: Option<&'a Sizes>,
+}
+
+impl Asking<'_> {
+    fn of(self, stage: &str, container: &str) -> Option<Recommended> {
+        self.sizes?.get(&format!("{stage}/{container}")).copied()
+    }
 }
 
 /// What one container of the pod has to stand at most, over the whole plan.
@@ -96,6 +110,10 @@ impl Amounts {
         self.with(other, Ord::max)
     }
 
+    fn min(self, other: Self) -> Self {
+        self.with(other, Ord::min)
+    }
+
     /// The sum of the `most` largest, each resource on its own: which branches run together is
     /// not known, so the worst choice counts.
     fn sum_of_largest(all: &[Self], most: usize) -> Self {
@@ -155,35 +173,45 @@ pub(super) fn written(resource: &str, thousandths: u128) -> String {
 impl Demand {
     /// What a plan asks for, the stages that are skipped left out. Stages after the others run
     /// when those are done.
-    pub fn of(plan: &Plan, containers: &Containers, defaults: &Defaults) -> Self {
+    pub fn of(plan: &Plan, containers: &Containers, asking: Asking<'_>) -> Self {
         let post = plan.post.lists().into_iter().flat_map(|(_, nodes)| nodes);
         let all = plan.stages.iter().chain(post);
-        Self::one_after_the_other(all.map(|node| Self::of_node(node, containers, defaults)))
+        Self::one_after_the_other(all.map(|node| Self::of_node(node, containers, asking)))
     }
 
-    fn of_node(node: &PlanNode, containers: &Containers, defaults: &Defaults) -> Self {
+    fn of_node(node: &PlanNode, containers: &Containers, asking: Asking<'_>) -> Self {
         if node.decision().state == DecisionState::Skipped {
             return Self::default();
         }
         match node {
-            PlanNode::Stage(stage) => Self::of_stage(stage, containers, defaults),
+            PlanNode::Stage(stage) => Self::of_stage(stage, containers, asking),
             PlanNode::Sequence(group) => {
-                Self::one_after_the_other(inside(group, containers, defaults))
+                Self::one_after_the_other(inside(group, containers, asking))
             }
             PlanNode::Parallel(group) => {
                 let most = group.max_parallel.map_or(usize::MAX, usize::from).max(1);
-                Self::at_the_same_time(inside(group, containers, defaults).collect(), most)
+                Self::at_the_same_time(inside(group, containers, asking).collect(), most)
             }
         }
     }
 
     /// The steps of a stage run one after the other, its services all the time.
-    fn of_stage(stage: &PlanStage, containers: &Containers, defaults: &Defaults) -> Self {
-        let one = |role: Role, name: &str, requests: &Resources, limits: &Resources| {
+    fn of_stage(stage: &PlanStage, containers: &Containers, asking: Asking<'_>) -> Self {
+        let one = |role: Role, name: &str, requests: &Resources, limits_of: &Resources| {
             let mut demand = Self::default();
             if let Some(index) = containers.find(&stage.id, role, name) {
-                let requested = Amounts::requested(requests, limits, defaults);
-                let limits = Amounts::limited(requests, limits, defaults);
+                let defaults = asking.defaults;
+                let limits = Amounts::limited(requests, limits_of, defaults);
+                let sized = asking.of(&stage.id, &containers.all[index].name);
+                let requested = match sized {
+                    // A stage may take no more than its limit, whatever it was seen to use.
+                    Some(one) => {
+                        let said = Amounts::requested(requests, &Resources::default(), defaults);
+                        Amounts { storage: said.storage, ..Amounts::of(&one.resources()) }
+                            .min(limits)
+                    }
+                    None => Amounts::requested(requests, limits_of, defaults),
+                };
                 let one = Use { requests: requested, limits, shared: false };
                 demand.containers.insert(index, one);
                 demand.together = requested;
@@ -262,7 +290,7 @@ impl Demand {
 fn inside<'a>(
     group: &'a PlanGroup,
     containers: &'a Containers,
-    defaults: &'a Defaults,
+    asking: Asking<'a>,
 ) -> impl Iterator<Item = Demand> + 'a {
-    group.nodes.iter().map(|node| Demand::of_node(node, containers, defaults))
+    group.nodes.iter().map(move |node| Demand::of_node(node, containers, asking))
 }

@@ -111,6 +111,7 @@ fn try_pod(document: &PlanDocument, profile: &Profile) -> Result<RenderedPod, Br
         build: "shop/main#12",
         id: None,
         agent: Some("builds-1"),
+        sizes: None,
         through_plugin: false,
     })
 }
@@ -285,6 +286,7 @@ fn the_name_tells_builds_apart_and_is_one_of_kubernetes() {
             build,
             id: None,
             agent: None,
+            sizes: None,
             through_plugin: false,
         };
         render(&request).map(|pod| pod.pod.metadata.name.unwrap())
@@ -310,6 +312,7 @@ fn a_profile_with_a_controller_asks_for_the_agent() {
             build: "b",
             id: None,
             agent,
+            sizes: None,
             through_plugin: false,
         };
         render(&request).err().map(|error| error.to_string())

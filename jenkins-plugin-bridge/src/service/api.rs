@@ -50,6 +50,8 @@ fn handler(id: OperationId) -> MethodRouter<Arc<Service>> {
         OperationId::reload_catalog => post(handlers::reload_catalog),
         OperationId::take_node_out => post(handlers::take_node_out),
         OperationId::bring_node_back => post(handlers::bring_node_back),
+        OperationId::report_usage => post(handlers::report_usage),
+        OperationId::get_sizing => get(handlers::get_sizing),
         OperationId::get_masters => get(handlers::get_masters),
         OperationId::get_labels => get(handlers::get_labels),
         OperationId::get_keys => get(handlers::get_keys),

@@ -197,7 +197,9 @@ pub async fn serve(args: &ServeArgs) -> Result<(), BridgeError> {
     let controllers = args.controllers.as_deref().map(read_controllers).transpose()?;
     let masters = args.masters.as_deref().map(read_masters).transpose()?.unwrap_or_default();
     let clusters = args.clusters.as_deref().map(Clusters::read).transpose()?.unwrap_or_default();
-    let store = Store::open(&database(args)).await.map_err(|error| refused(error.to_string()))?;
+    let store = Store::open(&database(args.database.as_deref()))
+        .await
+        .map_err(|error| refused(error.to_string()))?;
     let options = ServiceOptions {
         plan_lifetime: Duration::from_secs(u64::from(args.plan_hours) * 3600),
         keep_builds: Duration::from_secs(u64::from(args.keep_days) * 24 * 3600),
@@ -241,8 +243,10 @@ fn replica() -> String {
     format!("{host}-{}-{chance:016x}", std::process::id())
 }
 
-fn database(args: &ServeArgs) -> String {
-    let url = args.database.clone().or_else(|| std::env::var(DATABASE_VARIABLE).ok());
+/// The URL of the database: what is given, else what the variable says, else a file here.
+#[must_use]
+pub fn database(given: Option<&str>) -> String {
+    let url = given.map(str::to_owned).or_else(|| std::env::var(DATABASE_VARIABLE).ok());
     let url = url.unwrap_or_else(|| "sqlite:pilotfish-bridge.db".to_owned());
     // A file that is not there is made.
     if url.starts_with("sqlite:") && !url.contains('?') { format!("{url}?mode=rwc") } else { url }

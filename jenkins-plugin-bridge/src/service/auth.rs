@@ -48,6 +48,9 @@ pub enum Scope {
     /// Nodes of its controller, taken out while their agents go away. What agents have.
     #[serde(rename = "nodes:drain")]
     NodesDrain,
+    /// What stages used. What agents have.
+    #[serde(rename = "usage:report")]
+    UsageReport,
     /// Masters and labels.
     #[serde(rename = "masters:read")]
     MastersRead,
@@ -55,7 +58,7 @@ pub enum Scope {
 
 impl Scope {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::PlansCreate,
         Self::PlansPreview,
         Self::PlansRead,
@@ -63,6 +66,7 @@ impl Scope {
         Self::CatalogRead,
         Self::CatalogReload,
         Self::NodesDrain,
+        Self::UsageReport,
         Self::MastersRead,
     ];
 
@@ -77,6 +81,7 @@ impl Scope {
             Self::CatalogRead => "catalog:read",
             Self::CatalogReload => "catalog:reload",
             Self::NodesDrain => "nodes:drain",
+            Self::UsageReport => "usage:report",
             Self::MastersRead => "masters:read",
         }
     }

@@ -22,12 +22,13 @@ mod sign;
 mod state;
 mod store;
 mod traces;
+mod usage;
 
 #[cfg(test)]
 mod tests;
 
 pub use api::router;
-pub use args::{KeyArgs, ServeArgs, TokenArgs, make_key, make_token, serve};
+pub use args::{KeyArgs, ServeArgs, TokenArgs, database, make_key, make_token, serve};
 pub use auth::{AccessToken, AccessTokens, BuildClaims, BuildTokens, Scope};
 pub use config::{ControllerConfig, read_controllers, read_tokens};
 pub use live::LiveCatalog;
@@ -40,3 +41,4 @@ pub use sign::{EVALUATION_TYPE, Envelope, KeyRing, PLAN_TYPE, PublicKey};
 pub use state::{Service, ServiceOptions};
 pub use store::{Store, StoreError};
 pub use traces::LogFormat;
+pub use usage::{SizingRow, sizing};

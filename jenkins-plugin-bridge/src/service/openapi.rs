@@ -9,6 +9,7 @@ use super::api::types;
 use super::plans::{PlanAnswer, PlanQuery, SignedPlan};
 use super::problem::Problem;
 use super::sign::PublicKey;
+use super::usage::{SizingRow, UsageAnswer, UsageReports};
 use crate::plan::{PlanDocument, RunFacts};
 
 type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
@@ -120,6 +121,12 @@ operations! {
         Some(schema::<types::NodeQuery>), Some(schema::<types::NodeAnswer>),
         &[400, 401, 403, 404, 413, 502, 504],
         "Has a node take builds again that was taken out here. What a person took out stays out.";
+    report_usage post "/v1/usage", Needs::Scope("usage:report"),
+        Some(schema::<UsageReports>), Some(schema::<UsageAnswer>), &[400, 401, 403, 409, 413, 422],
+        "Takes what stages used. Of several tries of a stage the largest peak counts.";
+    get_sizing get "/v1/sizing", Needs::Scope("builds:read"),
+        None, Some(schema::<Vec<SizingRow>>), &[401, 403],
+        "What stages used, and what they should ask for.";
     get_masters get "/v1/masters", Needs::Scope("masters:read"),
         None, Some(schema::<Vec<types::MasterAnswer>>), &[401, 403],
         "The masters, and how each is.";

@@ -314,7 +314,7 @@ async fn grant(
         created_at: service.now_signed(),
     };
     // A build that the cluster cannot have is refused before it is one.
-    pods::of_build(service, &row, &made.plan)?;
+    pods::of_build(service, &row, &made.plan).await?;
     let body = (!service.is_known(&made.digest)).then(|| Arc::clone(&made));
     let kept = service.store.save_build(&row, body).await?;
     service.remember(Arc::clone(&made));
@@ -355,7 +355,7 @@ async fn signed(
     payload.pop();
     payload.push_str(",\"plan\":");
     payload.push_str(&plan.text);
-    if let Some(pod) = pods::of_build(service, &row, &plan.plan)? {
+    if let Some(pod) = pods::of_build(service, &row, &plan.plan).await? {
         let pod = to_canonical_json(&pod).map_err(|error| Problem::internal(&error))?;
         payload.push_str(",\"pod\":");
         payload.push_str(&pod);

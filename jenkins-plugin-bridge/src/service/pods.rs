@@ -8,6 +8,7 @@ use super::plans::BuildPod;
 use super::problem::Problem;
 use super::state::Service;
 use super::store::BuildRow;
+use super::usage::sizes_of;
 use crate::cluster::{Cluster, Seen, watch_pods};
 use crate::error::BridgeError;
 use crate::plan::Plan;
@@ -17,12 +18,13 @@ use crate::pod::{PodRequest, render};
 ///
 /// # Errors
 /// A [`Problem`] with everything that the profile cannot give.
-pub(super) fn of_build(
+pub(super) async fn of_build(
     service: &Service,
     build: &BuildRow,
     plan: &Plan,
 ) -> Result<Option<BuildPod>, Problem> {
     let Some(profile) = service.clusters.of_controller(&build.controller) else { return Ok(None) };
+    let sizes = sizes_of(service, profile, &build.controller, &build.job).await?;
     let request = PodRequest {
         plan,
         digest: &build.digest,
@@ -30,6 +32,7 @@ pub(super) fn of_build(
         build: &format!("{}#{}", build.job, build.number),
         id: Some(&build.id),
         agent: None,
+        sizes: Some(&sizes),
         through_plugin: true,
     };
     let rendered = render(&request).map_err(|error| match error {

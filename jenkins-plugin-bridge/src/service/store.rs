@@ -6,6 +6,7 @@ mod leases;
 mod masters;
 mod starts;
 mod together;
+mod usage;
 
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use sqlx::{AnyConnection, AnyPool, Executor as _, Row as _, SqlStr};
 pub use builds::{BuildRow, ClaimRow, EventsState};
 pub use leases::LeaseRow;
 use together::Together;
+pub use usage::UsageRow;
 
 /// All changes of the tables, in order. A published one is never edited.
 const MIGRATIONS: [(i64, &str, &str); 3] = [

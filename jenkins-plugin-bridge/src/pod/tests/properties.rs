@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::super::containers::Containers;
 use super::super::profile::Defaults;
-use super::super::requests::{Amounts, Demand};
+use super::super::requests::{Amounts, Asking, Demand};
 use super::super::security::PodSecurity;
 use super::super::{Flavour, PodRequest, Profile, RenderedPod, RequestStyle, render};
 use super::{edit, plan_of, spec};
@@ -98,7 +98,8 @@ fn document(shapes: &[Shape]) -> PlanDocument {
 
 fn demand(document: &PlanDocument) -> Demand {
     let containers = Containers::of(&document.plan);
-    Demand::of(&document.plan, &containers, &Defaults::default())
+    let asking = Asking { defaults: &Defaults::default(), sizes: None };
+    Demand::of(&document.plan, &containers, asking)
 }
 
 fn not_less(big: &Demand, small: &Demand) -> bool {
@@ -274,7 +275,7 @@ proptest! {
         let requests = if whole { RequestStyle::Pod } else { RequestStyle::PerContainer };
         let profile = Profile { flavour, requests, ..Profile::default() };
         let request = PodRequest {
-            plan: &document.plan, digest: &document.digest, profile: &profile, build: &build, id: None, agent: None, through_plugin: false,
+            plan: &document.plan, digest: &document.digest, profile: &profile, build: &build, id: None, agent: None, sizes: None, through_plugin: false,
         };
         match render(&request) {
             Ok(pod) => {

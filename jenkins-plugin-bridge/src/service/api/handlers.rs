@@ -3,6 +3,7 @@
 mod builds;
 mod masters;
 mod nodes;
+mod usage;
 
 use std::sync::{Arc, OnceLock};
 
@@ -24,6 +25,7 @@ use crate::service::state::{Service, StoredPlan};
 pub use builds::{add_events, claim_build, evaluate_plan, get_build};
 pub use masters::{get_labels, get_masters};
 pub use nodes::{bring_node_back, take_node_out};
+pub use usage::{get_sizing, report_usage};
 
 type App = State<Arc<Service>>;
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::world::{READER, SHIM, SHIM_2, World};
+use super::world::{AGENT, READER, SHIM, SHIM_2, World};
 use super::{build_query, opened};
 use crate::cluster::start::{Phases, PodStart, StartFailure};
 use crate::service::plans::SignedPlan;
@@ -99,4 +99,66 @@ async fn how_a_pod_started_is_kept_with_its_build_and_counted() {
     ] {
         assert!(text.lines().any(|one| one == line), "{line}\n{text}");
     }
+}
+
+fn used(build: &str, stage: &str, mebibytes: u64, shared: bool) -> Value {
+    json!({"build": build, "stage": stage, "container": "main", "seconds": 10.5,
+        "cpu_seconds": 21.0, "peak_memory_bytes": mebibytes << 20, "shared": shared})
+}
+
+#[tokio::test]
+async fn pods_ask_for_what_stages_were_seen_to_use() {
+    let world = World::with_pods(&format!(
+        "{PROFILE}sizing: {{apply: true, min_samples: 3, most: {{cpu: '1500m'}}}}\n"
+    ))
+    .await;
+    let build = async |number: u32| {
+        let answer = world.post("/v1/plans", SHIM, &build_query("go/pay", number)).await.ok();
+        signed(&world, &answer).await
+    };
+    let first = build(1).await;
+    let requests = |plan: &SignedPlan| {
+        plan.pod.as_ref().unwrap().manifest["spec"]["containers"][1]["resources"]["requests"]
+            .clone()
+    };
+    assert_eq!(requests(&first), json!({"cpu": "100m", "memory": "64Mi"}));
+    for number in 2..5 {
+        let id = build(number).await.build;
+        let reports = json!({"reports": [
+            used(&id, "build", 100, false), used(&id, "build", 90, false),
+            used(&id, "docs", 900, true), used(&id, "nothing", 1, false), used("b-x", "build", 1, false),
+        ]});
+        let answer = world.post("/v1/usage", AGENT, &reports).await.ok();
+        assert_eq!(answer, json!({"received": 5, "kept": 3}));
+    }
+    // 100 MiB and a fifth in steps of 16; two processors and a fifth, of which the profile gives less.
+    let sized = build(5).await;
+    assert_eq!(requests(&sized), json!({"cpu": "1500m", "memory": "128Mi"}));
+    let manifest = &sized.pod.as_ref().unwrap().manifest;
+    assert_eq!(
+        manifest["metadata"]["annotations"]["pilotfish.io/sizing"],
+        r#"{"build/main":{"cpu_millis":1500,"memory_bytes":134217728}}"#
+    );
+    assert_eq!(sized.digest, first.digest, "the plan is the same");
+    let rows = world.get("/v1/sizing", READER).await.ok();
+    assert_eq!(rows.as_array().unwrap().len(), 1, "what was shared is not guessed: {rows}");
+    assert_eq!((&rows[0]["builds"], &rows[0]["p95_memory_bytes"]), (&json!(3), &json!(100 << 20)));
+    assert_eq!(rows[0].get("recommended"), None, "ten builds, unless the profile says otherwise");
+}
+
+#[tokio::test]
+async fn reports_that_cannot_be_are_refused() {
+    let world = World::sqlite().await;
+    let mut bad = used("b-x", "build", 1, false);
+    bad["seconds"] = json!(-1.0);
+    let post = async |token: &str, reports: &[Value]| {
+        world.post("/v1/usage", token, &json!({"reports": reports})).await.status
+    };
+    assert_eq!(post(AGENT, &[bad]).await, 400);
+    assert_eq!(post(AGENT, &[]).await, 400);
+    assert_eq!(post(AGENT, &vec![used("b-x", "build", 1, false); 1001]).await, 400);
+    assert_eq!(post(AGENT, &[used("", "build", 1, false)]).await, 400);
+    assert_eq!(post(READER, &[used("b-x", "build", 1, false)]).await, 403);
+    // Of another controller, or of none: nothing is kept, and nobody learns whether it is there.
+    assert_eq!(post(AGENT, &[used("b-x", "build", 1, false)]).await, 200);
 }

@@ -124,13 +124,13 @@ fn token(text: &str, scopes: &[Scope], controller: Option<&str>) -> AccessToken 
 fn tokens() -> AccessTokens {
     use Scope::{
         BuildsRead, CatalogRead, CatalogReload, MastersRead, NodesDrain, PlansCreate, PlansPreview,
-        PlansRead,
+        PlansRead, UsageReport,
     };
     AccessTokens::new(vec![
         token(SHIM, &[PlansCreate], Some("main")),
         token(SHIM_2, &[PlansCreate, PlansRead, BuildsRead], Some("second")),
         token(PREVIEW, &[PlansPreview], None),
-        token(AGENT, &[NodesDrain], Some("main")),
+        token(AGENT, &[NodesDrain, UsageReport], Some("main")),
         token(OPERATOR, &[MastersRead], None),
         token(READER, &[PlansRead, BuildsRead, CatalogRead, CatalogReload], None),
     ])
