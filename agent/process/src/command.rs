@@ -1,6 +1,7 @@
 //! What to run, and where its streams go.
 
 use std::ffi::{OsStr, OsString};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::{Child, Environment, ProcessError, StreamEnds, unix};
@@ -63,6 +64,17 @@ impl SearchPath {
     #[must_use]
     pub fn of(environment: &Environment) -> Self {
         Self::new(environment.get("PATH").map(OsStr::new))
+    }
+
+    /// Whether there is a program of this name that can be run. Blocks for some small reads.
+    #[must_use]
+    pub fn has(&self, program: &str) -> bool {
+        use std::os::unix::fs::PermissionsExt as _;
+        let runs = |file: PathBuf| {
+            fs::metadata(file)
+                .is_ok_and(|one| one.is_file() && one.permissions().mode() & 0o111 != 0)
+        };
+        self.candidates(program).into_iter().any(runs)
     }
 
     /// Where a program may be, most wanted first. A program with a slash is only there; an empty

@@ -158,6 +158,7 @@ async fn a_script_without_an_interpreter_line_is_run_by_the_shell() {
     let name = script.to_str().unwrap();
     assert_eq!(run(command([name, "a b"])).await, (format!("{name}|a b|1\n"), 5));
     let search = SearchPath::new(Some(directory.path().as_os_str()));
+    assert!(search.has("script") && !search.has("other"));
     assert_eq!(run(Command::new(["script"], search)).await, (format!("{name}||0\n"), 5));
 }
 

@@ -12,6 +12,7 @@ use pilotfish_exec::{Container, ErrorStream, ExecError, Launch};
 use pilotfish_process::Environment;
 
 use super::super::Context;
+use super::launch::without_nohup;
 use crate::memory::task_log;
 use crate::usage::AGENT_CONTAINER;
 
@@ -53,10 +54,8 @@ pub(super) fn request(
     let mut arguments = command.to_vec();
     // It is in the workspace, which all containers share: the agent appends to it there too.
     let task = task_log(&mut arguments);
-    // What a server starts has no terminal that could hang up, and not every image has it.
-    if task.is_some() && arguments.first().is_some_and(|first| first == "nohup") {
-        arguments.remove(0);
-    }
+    // The server alone knows what the image has.
+    without_nohup(&mut arguments, task.is_some());
     let launch = Launch {
         arguments,
         overrides: of_the_job(&context.environment, overrides),

@@ -143,6 +143,16 @@ async fn start(
     Ok(call.channel().export_object(Arc::new(process), &REMOTE_PROCESS))
 }
 
+/// A durable task begins with it.
+const NOHUP: &str = "nohup";
+
+/// Starts a durable task without `nohup`: it has no terminal that could hang up, and not every image has it.
+pub(super) fn without_nohup(arguments: &mut Vec<String>, is_task: bool) {
+    if is_task && arguments.first().is_some_and(|first| first == NOHUP) {
+        arguments.remove(0);
+    }
+}
+
 /// How a process is started; a durable task has a log of its own.
 enum Start {
     /// Beside the agent.
@@ -225,9 +235,13 @@ fn command(
         .collect::<Result<Vec<_>, _>>()?;
     environment.insert(COOKIE, cookie);
     let task = task_log(&mut arguments);
+    let search_path = connection.context.search_path.clone();
+    if !search_path.has(NOHUP) {
+        without_nohup(&mut arguments, task.is_some());
+    }
     let piped = |wanted| if wanted { InputSource::Piped } else { InputSource::Null };
     let apart = !launch.stderr.is_null() || launch.reverse_stderr;
-    let mut command = Command::new(arguments, connection.context.search_path.clone())
+    let mut command = Command::new(arguments, search_path)
         .environment(environment)
         .stdin(piped(!launch.stdin.is_null() || launch.reverse_stdin))
         .stdout(OutputTarget::Piped)
