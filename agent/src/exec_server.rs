@@ -14,7 +14,7 @@ use tracing::level_filters::LevelFilter;
 
 use crate::cli::ExecServerOptions;
 use crate::exit::Exit;
-use crate::unix::send_signal;
+use crate::unix::{send_signal, share_files_with_group};
 
 /// What is passed on to the container's own command. Without one, those of [`ENDING`] end the server, and
 /// the others do nothing, where the kernel would end a process that is not PID 1.
@@ -42,6 +42,8 @@ const WAITING_SIGNALS: usize = 16;
 /// socket for the agent.
 pub fn run(options: ExecServerOptions, environment: Environment) -> Result<u8, Exit> {
     log_to_standard_error();
+    // What a step leaves in the workspace, one in another container goes on with, as another user.
+    share_files_with_group();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| failed(&format!("no event loop: {error}")))?;
     runtime.block_on(serve(options, environment))

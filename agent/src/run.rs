@@ -20,7 +20,7 @@ use crate::logging::Logging;
 use crate::memory::Memory;
 use crate::observe::{self, Traces};
 use crate::preflight::{self, Problem};
-use crate::unix::signals;
+use crate::unix::{self, signals};
 use crate::workdir::{self, Directories};
 
 /// What every part of the running agent may need.
@@ -64,6 +64,10 @@ pub fn run(configuration: Configuration) -> Exit {
 fn set_up(configuration: Configuration) -> Result<Agent, Box<dyn std::error::Error>> {
     let directories = workdir::prepare(&configuration)?;
     let problems = preflight(&directories)?;
+    if callables::has_containers(&configuration.environment) {
+        // Steps in them may have other users; all of the pod have one group.
+        unix::share_files_with_group();
+    }
     let (logging, warnings) = Logging::start(
         &configuration.logging,
         directories.logs.as_deref(),

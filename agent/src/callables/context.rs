@@ -1,6 +1,7 @@
 //! What callables share over all connections of the agent.
 
 use std::collections::{BTreeMap, HashSet};
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,6 +32,11 @@ const SHARED_TEMPORARY: &str = "tmp";
 /// The sibling containers, where this environment says.
 pub(crate) fn containers_of(environment: &Environment) -> Containers {
     Containers::below(environment.get(SOCKETS).unwrap_or(DEFAULT_DIRECTORY))
+}
+
+/// Whether this environment says that there are sibling containers.
+pub(crate) fn has_containers(environment: &[(OsString, OsString)]) -> bool {
+    environment.iter().any(|(name, _)| name == SOCKETS)
 }
 
 /// What callables know of the agent. It outlives connections: processes and watches do too.

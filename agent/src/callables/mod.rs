@@ -27,7 +27,7 @@ use java_object_stream::{Datum, Node};
 use jenkins_remoting::channel::{Call, Reply, Service, Throwable};
 
 pub use context::Context;
-pub(crate) use context::containers_of;
+pub(crate) use context::{containers_of, has_containers};
 pub use statistics::Statistics;
 
 use crate::confine::FileThreads;

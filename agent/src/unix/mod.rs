@@ -15,7 +15,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use rustix::fs::{Access, FlockOperation, OFlags};
+use rustix::fs::{Access, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Pid, Signal};
 
@@ -30,6 +30,12 @@ pub(crate) struct Room {
     pub(crate) files: u64,
     /// How many more files this user may make.
     pub(crate) available_files: u64,
+}
+
+/// Lets the group of new files and directories write to them too, for this process and what it starts.
+pub(crate) fn share_files_with_group() {
+    let before = rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    rustix::process::umask(before - Mode::RWXG);
 }
 
 /// Whether this user may read a path (`java.io.File.canRead`).
