@@ -10,6 +10,8 @@ use crate::process::output;
 
 /// A tool image: all of busybox, a shell with it, and no Java.
 pub const BUSYBOX: &str = "localhost/busybox:1";
+/// The same under another name, for a container of its own.
+pub const TOOLS: &str = "localhost/tools:1";
 /// An image with a single program, `/echo`, and without a shell.
 pub const SCRATCH: &str = "localhost/scratch:1";
 /// What holds the namespaces of a pod.
@@ -34,12 +36,10 @@ pub(crate) fn write(dir: &Path) -> Result<Vec<PathBuf>, Error> {
             .directory("root", 0o700, 0)
     };
     let sleep = ["sh", "sleep"].map(str::to_owned);
+    let tools = || busybox_layer(base(), busybox, &names).file("bin/nohup", 0o755, NOHUP);
     let all = [
-        (
-            BUSYBOX,
-            busybox_layer(base(), busybox, &names).file("bin/nohup", 0o755, NOHUP),
-            vec!["sh"],
-        ),
+        (BUSYBOX, tools(), vec!["sh"]),
+        (TOOLS, tools(), vec!["sh"]),
         (
             SCRATCH,
             Layer::new().copy("echo", 0o755, busybox).directory("tmp", 0o1777, 0),

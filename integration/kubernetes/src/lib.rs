@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 pub use error::Error;
-pub use images::{BUSYBOX, SCRATCH};
+pub use images::{BUSYBOX, SCRATCH, TOOLS};
 pub use preflight::why_no_node;
 pub use state::{NODE, NODE_ADDRESS, REGISTRY, State};
 

@@ -110,7 +110,7 @@ fn tests(context: &Context, with_node: bool) -> Command {
     let mut cargo = context.cargo(["test", "--package", "pilotfish-kubernetes"]);
     cargo.args(["--test", "api", "--test", "starts"]);
     if with_node {
-        cargo.args(["--test", "node"]);
+        cargo.args(["--test", "node", "--test", "containers"]);
     }
     cargo.arg("--no-fail-fast");
     cargo
