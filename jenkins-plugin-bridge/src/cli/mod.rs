@@ -2,6 +2,7 @@
 
 mod catalog_commands;
 mod diff;
+mod images;
 mod input;
 mod plan;
 mod pod;
@@ -42,6 +43,8 @@ pub enum Command {
     Plan(plan::PlanArguments),
     /// Print the pod in which the stages that parameters give run, as Kubernetes takes it.
     Pod(pod::PodArguments),
+    /// Show which images builds need and where they are kept, or have clusters keep them.
+    Images(images::ImagesArguments),
     /// Show what stages used, and what they should ask for.
     Sizing(sizing::SizingArguments),
     /// Execute a pipeline on this machine, with no Jenkins.
@@ -107,6 +110,7 @@ pub fn execute(cli: Cli) -> ExitCode {
     let done = match cli.command {
         Command::Plan(arguments) => plan::execute(&arguments),
         Command::Pod(arguments) => pod::execute(&arguments),
+        Command::Images(arguments) => images::execute(&arguments),
         Command::Sizing(arguments) => sizing::execute(&arguments),
         Command::Run(arguments) => run::execute(&arguments),
         Command::Lint(arguments) => catalog_commands::lint(&arguments),

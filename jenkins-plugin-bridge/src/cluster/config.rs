@@ -8,6 +8,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::images::ImageSettings;
 use crate::catalog::model::{Api, Identifier};
 use crate::catalog::read::{typed, yaml};
 use crate::error::{BridgeError, Problem};
@@ -58,6 +59,9 @@ pub struct ClusterSettings {
     /// The cluster that the program runs in, by the service account of its pod.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub in_cluster: bool,
+    /// Keeps the images of builds on its nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub images: Option<ImageSettings>,
 }
 
 /// What a file of clusters says, checked, with the profiles that it names.
@@ -159,6 +163,21 @@ impl Clusters {
         all.into_iter().map(|(name, (settings, spaces))| (name, settings, spaces)).collect()
     }
 
+    /// The clusters that keep images, and how they are reached.
+    pub fn that_keep_images(&self) -> impl Iterator<Item = (&str, &ClusterSettings)> {
+        let all = self.clusters.iter().filter(|(_, one)| one.images.is_some());
+        all.map(|(name, one)| (name.as_str(), one))
+    }
+
+    /// The image of the agent in a cluster: that of its first profile.
+    #[must_use]
+    pub fn agent_of(&self, cluster: &str) -> String {
+        let there =
+            |one: &&Arc<Profile>| one.cluster.as_ref().is_some_and(|it| it.as_str() == cluster);
+        let known = self.profiles.values().find(there);
+        known.map_or_else(|| Profile::default().agent.image, |one| one.agent.image.clone())
+    }
+
     /// How the cluster of a profile is reached. A name that the file does not have is one of a
     /// context.
     #[must_use]
@@ -176,6 +195,9 @@ fn check(name: &Identifier, one: &ClusterSettings, problems: &mut Vec<Problem>) 
     if one.in_cluster && (one.kubeconfig.is_some() || one.context.is_some()) {
         let message = "`in_cluster` takes no kubeconfig and no context: give one or the other";
         problems.push(Problem::new(format!("clusters.{name}"), message));
+    }
+    if let Some(images) = &one.images {
+        images.check(&format!("clusters.{name}.images"), problems);
     }
 }
 

@@ -9,6 +9,8 @@ mod config;
 mod connect;
 mod error;
 mod follow;
+mod images;
+mod keep;
 pub mod start;
 mod watch;
 
@@ -16,6 +18,8 @@ pub use config::{ClusterSettings, Clusters, ClustersFile, ClustersKind};
 pub use connect::Cluster;
 pub use error::ClusterError;
 pub use follow::{Followed, Step};
+pub use images::{ImageSettings, Images, add_plan};
+pub use keep::Kept;
 pub use watch::{Seen, watch_pods};
 
 #[cfg(test)]

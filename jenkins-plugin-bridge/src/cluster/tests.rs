@@ -230,3 +230,40 @@ fn the_example_is_read() {
     let clusters = Clusters::read(&path).unwrap();
     assert_eq!(clusters.in_use().len(), 2);
 }
+
+fn of_one_pipeline() -> Images {
+    let images = ["agent:1", "tool:1", "db:17"].map(str::to_owned);
+    Images::from([("web service".to_owned(), images.into_iter().collect())])
+}
+
+#[test]
+fn images_are_kept_by_a_cache_of_each_pipeline() {
+    let settings: ImageSettings = serde_json::from_value(json!({"type": "image-cache",
+        "size_gb": 40, "retention_days": 30, "secrets": ["builds:read"]}))
+    .unwrap();
+    insta::assert_json_snapshot!(settings.objects(&of_one_pipeline(), "agent:1"));
+}
+
+#[test]
+fn images_are_pulled_on_ordinary_nodes_by_containers_that_end_at_once() {
+    let settings: ImageSettings = serde_json::from_value(json!({"type": "prepull",
+        "namespace": "builds", "node_selector": {"pool": "builds"}, "tolerations": ["builds"]}))
+    .unwrap();
+    insta::assert_json_snapshot!(settings.objects(&of_one_pipeline(), "agent:1"));
+    assert!(settings.objects(&Images::new(), "agent:1").is_empty());
+}
+
+#[test]
+fn what_an_image_cache_does_not_take_is_refused() {
+    let text = "api: pilotfish/v1\nkind: clusters\nclusters: {one: {images: {type: image-cache, \
+        size_gb: 10, retention_days: 0, secrets: [read]}}, two: {images: {type: prepull, namespace: A}}}\n";
+    let told = read(&[("clusters.yaml", text)]).unwrap_err();
+    for part in [
+        "size_gb: 10 is refused: expected 20 to 32768",
+        "retention_days: 0",
+        "namespace:name",
+        "\"A\" is no name",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+}

@@ -180,7 +180,7 @@ impl Containers {
 }
 
 /// A text as a DNS label of at most so many bytes: other characters become dashes.
-pub(super) fn label(text: &str, most: usize) -> String {
+pub(crate) fn label(text: &str, most: usize) -> String {
     let mut made = String::new();
     for character in text.chars() {
         let plain = character.to_ascii_lowercase();

@@ -1,8 +1,12 @@
 //! Kinds of nodes: how a pod gets there, and what they cannot do.
 //!
 //! What each provider forbids is from its own documentation: "Limits" of Elastic Container
-//! Instance, "AWS Fargate considerations" and "Fargate pod configuration" of EKS, the README of
-//! the ACI provider of Virtual Kubelet.
+//! Instance (<https://www.alibabacloud.com/help/en/elastic-container-instance/latest/limits>: 64
+//! processors, 20 containers, 20 volumes, no HostPath), "AWS Fargate considerations" and "Fargate
+//! pod configuration" of EKS (<https://docs.aws.amazon.com/eks/latest/userguide/fargate.html>: no
+//! privileged containers, no HostPath, no EBS; scratch space up to 175 GiB), the README of the ACI
+//! provider of Virtual Kubelet (<https://github.com/virtual-kubelet/azure-aci>: among its
+//! limitations are probes and host aliases).
 
 use std::collections::BTreeMap;
 

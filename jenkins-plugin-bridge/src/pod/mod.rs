@@ -33,9 +33,10 @@ use containers::{Containers, Role};
 use refusal::Draft;
 use render::{INJECT_NEEDS, Parts, pod_name};
 
-pub(crate) use containers::AGENT;
-pub(crate) use render::BUILD_ID;
+pub(crate) use containers::{AGENT, label};
+pub(crate) use render::{BUILD_ID, PROGRAM_SOURCE};
 use requests::{Amounts, Asking, Demand};
+pub(crate) use security::{Identity, of_container, of_pod};
 use sizing::Sizes;
 use volumes::Volumes;
 

@@ -24,6 +24,7 @@ use super::{PodRequest, RenderedPod};
 use crate::plan::digest_of;
 
 pub(super) use containers::INJECT_NEEDS;
+pub(crate) use containers::PROGRAM_SOURCE;
 
 /// The longest part of a pod's name that is made from the pipeline and the build, in bytes; the
 /// rest of 63 is for the dash and eight digits that tell builds apart.

@@ -28,7 +28,7 @@ pub enum PodSecurity {
 
 /// What builds images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Builder {
+pub(crate) enum Builder {
     /// Unpacks layers over its own root directory: root, no privilege.
     Kaniko,
     /// Rootless, in a user namespace.
@@ -39,7 +39,7 @@ pub(super) enum Builder {
 
 /// As whom a container runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Identity {
+pub(crate) struct Identity {
     pub user: i64,
     pub group: i64,
 }
@@ -113,7 +113,7 @@ fn seccomp(kind: &str) -> Option<SeccompProfile> {
 
 /// The security of the pod as a whole: one group for all files, so that containers of different
 /// users can read and write each other's.
-pub(super) fn of_pod(identity: Identity) -> PodSecurityContext {
+pub(crate) fn of_pod(identity: Identity) -> PodSecurityContext {
     PodSecurityContext {
         fs_group: Some(identity.group),
         // A large cache is not walked through again at each start.
@@ -127,7 +127,7 @@ pub(super) fn of_pod(identity: Identity) -> PodSecurityContext {
 }
 
 /// The security of a container that runs as this user, or that builds images.
-pub(super) fn of_container(identity: Identity, builder: Option<Builder>) -> SecurityContext {
+pub(crate) fn of_container(identity: Identity, builder: Option<Builder>) -> SecurityContext {
     let drop_all = |add: &[&str]| {
         Some(Capabilities {
             add: (!add.is_empty()).then(|| add.iter().map(|one| (*one).to_owned()).collect()),

@@ -294,7 +294,7 @@ fn the_name_tells_builds_apart_and_is_one_of_kubernetes() {
     assert!(name("shop/main#12").unwrap().starts_with("p-shop-main-12-"));
     assert_ne!(name("shop/main#12").unwrap(), name("shop-main-12").unwrap());
     let long = name(&"Ünï/".repeat(60)).unwrap();
-    assert!(long.len() <= 63 && DnsLabel(long.clone()).0 == containers::label(&long, 63));
+    assert!(long.len() <= 63 && DnsLabel(long.clone()).0 == label(&long, 63));
     for wrong in ["", "a\nb", &"x".repeat(513)] {
         assert!(name(wrong).is_err(), "{wrong:?}");
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinHandle;
 
+use super::images::keep;
 use super::plans::BuildPod;
 use super::problem::Problem;
 use super::state::Service;
@@ -44,10 +45,14 @@ pub(super) async fn of_build(
     Ok(Some(BuildPod { manifest, routes: rendered.routes }))
 }
 
-/// Watches the pods of builds in all clusters that profiles name. A cluster that cannot be used is
+/// Watches the pods of builds in all clusters that profiles name, and keeps images where clusters do. A cluster that cannot be used is
 /// told in the log: plans are made without it.
 pub(super) async fn watch(service: &Arc<Service>) -> Vec<JoinHandle<()>> {
     let mut all = Vec::new();
+    for (name, settings) in service.clusters.that_keep_images() {
+        let (name, settings) = (name.to_owned(), settings.clone());
+        all.push(tokio::spawn(keep(Arc::clone(service), name, settings)));
+    }
     for (name, settings, namespaces) in service.clusters.in_use() {
         let cluster = match Cluster::connect(&name, &settings).await {
             Ok(cluster) => cluster,

@@ -15,7 +15,7 @@ use crate::pod::volumes::{
 };
 
 /// The program of the agent where it is injected from, in all our images.
-const PROGRAM_SOURCE: &str = "/usr/local/bin/jenkins-agent";
+pub(crate) const PROGRAM_SOURCE: &str = "/usr/local/bin/jenkins-agent";
 /// Its name in the pod.
 const PROGRAM: &str = "jenkins-agent";
 /// Seconds between two looks whether a service listens, or the agent is connected.

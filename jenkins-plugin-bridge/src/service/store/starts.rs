@@ -1,4 +1,4 @@
-//! How the pods of builds started.
+//! How the pods of builds started, and which plans they had.
 
 use sqlx::Row as _;
 
@@ -34,5 +34,20 @@ impl Store {
             .fetch_optional(&self.pool)
             .await?;
         row.map(|row| Ok(row.try_get(0)?)).transpose()
+    }
+
+    /// Plans of the builds since a time, each once; at most 5,000.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn recent_plans(&self, since: i64) -> Result<Vec<String>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT body FROM plans WHERE digest IN \
+             (SELECT digest FROM builds WHERE created_at >= $1) ORDER BY created_at DESC LIMIT 5000",
+        )
+        .bind(since)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
 }
