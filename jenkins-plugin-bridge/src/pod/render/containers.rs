@@ -22,6 +22,8 @@ const PROGRAM: &str = "jenkins-agent";
 const PROBE_PERIOD: i32 = 1;
 /// How often a service is looked at before it counts as failed: two minutes, as a local run waits.
 const PROBE_FAILURES: i32 = 120;
+/// Seconds that the agent has to leave in, once it waits for its builds no more.
+const LEAVE: u64 = 10;
 /// What copying the program takes: a hundredth of a processor, 16 MiB.
 pub(in crate::pod) const INJECT_NEEDS: Amounts =
     Amounts { cpu: 10, memory: 1000 << 24, storage: 0 };
@@ -73,6 +75,8 @@ impl Parts<'_> {
         if self.traits().probes {
             variables.insert("PILOTFISH_HEALTH_ADDRESS".into(), format!(":{HEALTH_PORT}"));
         }
+        let drain = drain_seconds(self.profile().grace_seconds());
+        variables.entry("PILOTFISH_DRAIN_TIMEOUT".into()).or_insert(format!("{drain}s"));
         if let (Some(controller), Some(name)) = (&agent.controller, self.request.agent) {
             variables.insert("JENKINS_URL".into(), controller.url.clone());
             variables.insert("JENKINS_AGENT_NAME".into(), name.to_owned());
@@ -158,6 +162,11 @@ impl Parts<'_> {
             ..Container::default()
         }
     }
+}
+
+/// How long the agent may wait for its builds when the pod is told to stop, which takes `grace` seconds in all.
+fn drain_seconds(grace: u64) -> u64 {
+    grace.saturating_sub(LEAVE).max(grace / 2)
 }
 
 /// Whether the agent is connected to its controller.
