@@ -76,7 +76,10 @@ impl Cluster {
     pub fn down(dir: &Path) -> Result<(), Error> {
         let state = State::at(dir)?;
         process::end(&state, &["kwok", "kube-scheduler", "kube-controller-manager"]);
-        node::stop(&state)?;
+        // Without a node of ours, what is there of nodes is somebody else's.
+        if state.path(NODE_MARK).exists() {
+            node::stop(&state)?;
+        }
         process::end(&state, &["kube-apiserver"]);
         process::end(&state, &["etcd"]);
         network::down(&state)?;
