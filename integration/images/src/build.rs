@@ -10,6 +10,7 @@ use crate::contents::{self, Package};
 use crate::debian::{self, Source};
 use crate::error::Error;
 use crate::flavour::{Flavour, Programs};
+use crate::keystore;
 use crate::provenance::{Made, statement};
 
 /// What an image is made from.
@@ -85,6 +86,7 @@ impl Recipe<'_> {
         let dir = tempfile::tempdir().map_err(Error::at(Path::new("temporary directory")))?;
         let tar = dir.path().join("debian.tar");
         debian::system(self.debian, wanted, self.epoch, &tar)?;
+        keystore::set_times(&tar, self.epoch)?;
         let packages = contents::debian(&debian::status(&tar)?);
         image.layer(&format!("mmdebstrap {}", self.debian.suite), |mut writer| {
             let mut file = File::open(&tar).map_err(Error::at(&tar))?;

@@ -38,6 +38,9 @@ pub enum Error {
     /// A Debian system that lacks the list of its packages.
     #[error("the Debian system has no var/lib/dpkg/status, so its packages cannot be listed")]
     NoPackages,
+    /// Java's list of authorities has a form that is not known.
+    #[error("Java's list of authorities is no JKS key store of certificates, so its times stay")]
+    KeyStore,
     /// Two builds of the same differ.
     #[error("built twice, it differs: {first} and {second}")]
     NotReproducible {

@@ -10,6 +10,7 @@ mod contents;
 mod debian;
 mod error;
 mod flavour;
+mod keystore;
 mod layer;
 mod provenance;
 
