@@ -166,6 +166,31 @@ struct ExecutorJson {
     current_executable: Option<BuildJson>,
 }
 
+#[derive(Deserialize)]
+struct CredentialsJson {
+    #[serde(default)]
+    credentials: Vec<CredentialJson>,
+}
+
+#[derive(Deserialize)]
+struct CredentialJson {
+    id: String,
+}
+
+#[derive(Deserialize)]
+struct PluginsJson {
+    #[serde(default)]
+    plugins: Vec<PluginJson>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PluginJson {
+    #[serde(default)]
+    active: bool,
+    short_name: String,
+}
+
 /// Name of the parameter that carries the key of an attempt.
 pub const KEY_PARAMETER: &str = "PILOTFISH_BUILD_KEY";
 
@@ -246,6 +271,48 @@ impl Client {
             .filter_map(|executor| build_path(&executor.current_executable?.url))
             .collect();
         Ok(AtWork { waiting: waiting.collect(), running })
+    }
+
+    /// Ids of the credentials of the controller itself; nothing where they cannot be seen, which needs
+    /// Credentials/View.
+    ///
+    /// # Errors
+    /// [`RestError`], after all tries.
+    pub async fn credential_ids(&self) -> Result<Option<BTreeSet<String>>, RestError> {
+        let path = "credentials/store/system/domain/_/";
+        let Some(answer) = self.json_if_allowed(path, "credentials[id]").await? else {
+            return Ok(None);
+        };
+        let read: CredentialsJson = read(&answer, "credentials")?;
+        Ok(Some(read.credentials.into_iter().map(|one| one.id).collect()))
+    }
+
+    /// Short names of the plugins that are active; nothing where they cannot be seen, which controllers of
+    /// today show to administrators only.
+    ///
+    /// # Errors
+    /// [`RestError`], after all tries.
+    pub async fn plugin_names(&self) -> Result<Option<BTreeSet<String>>, RestError> {
+        let Some(answer) =
+            self.json_if_allowed("pluginManager/", "plugins[shortName,active]").await?
+        else {
+            return Ok(None);
+        };
+        let read: PluginsJson = read(&answer, "plugins")?;
+        let active = read.plugins.into_iter().filter(|one| one.active);
+        Ok(Some(active.map(|one| one.short_name).collect()))
+    }
+
+    async fn json_if_allowed(
+        &self,
+        path: &str,
+        tree: &str,
+    ) -> Result<Option<super::client::Answer>, RestError> {
+        match self.json(path, tree).await {
+            Ok(answer) => Ok(Some(answer)),
+            Err(RestError::Missing { .. } | RestError::Forbidden { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// What became of an item.

@@ -2,6 +2,7 @@
 
 mod extract;
 mod handlers;
+pub mod routed;
 pub mod types;
 
 use std::sync::Arc;
@@ -54,6 +55,15 @@ fn handler(id: OperationId) -> MethodRouter<Arc<Service>> {
         OperationId::get_sizing => get(handlers::get_sizing),
         OperationId::get_masters => get(handlers::get_masters),
         OperationId::get_labels => get(handlers::get_labels),
+        OperationId::save_job => post(handlers::save_job),
+        OperationId::list_jobs => get(handlers::list_jobs),
+        OperationId::get_job => get(handlers::get_job),
+        OperationId::keep_job => post(handlers::keep_job),
+        OperationId::remove_job => post(handlers::remove_job),
+        OperationId::create_build => post(handlers::create_build),
+        OperationId::list_builds => get(handlers::list_builds),
+        OperationId::stop_build => post(handlers::stop_build),
+        OperationId::get_log => get(handlers::get_log),
         OperationId::get_keys => get(handlers::get_keys),
         OperationId::get_openapi => get(handlers::get_openapi),
         OperationId::get_health => get(handlers::get_health),

@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 
 use super::auth::{AccessTokens, Scope};
 use super::config::{read_controllers, read_tokens};
+use super::leader::LeaseTimes;
 use super::live::LiveCatalog;
 use super::masters::watch_masters;
 use super::pods;
@@ -29,6 +30,7 @@ use super::traces::{self, LogFormat};
 use crate::cluster::Clusters;
 use crate::error::{BridgeError, Problem};
 use crate::masters::{MastersFile, Registry, WatchOptions};
+use crate::route::{RouteOptions, route_builds};
 
 /// The variable that may hold the URL of the database, which may hold a password.
 const DATABASE_VARIABLE: &str = "PILOTFISH_DATABASE_URL";
@@ -216,7 +218,10 @@ pub async fn serve(args: &ServeArgs) -> Result<(), BridgeError> {
     tracing::info!(address = %server.address()?, tls = tls.is_some(), traces = sent, "listening");
     let watching = (!service.masters.is_empty()).then(|| {
         let holder = replica();
-        tokio::spawn(watch_masters(Arc::clone(&service), holder, WatchOptions::default()))
+        let (watch, lease) = (WatchOptions::default(), LeaseTimes::default());
+        let watching = watch_masters(Arc::clone(&service), holder.clone(), watch, lease);
+        let routing = route_builds(Arc::clone(&service), holder, RouteOptions::default());
+        tokio::spawn(async move { tokio::join!(watching, routing) })
     });
     let chores = tokio::spawn(chores(Arc::clone(&service), tls, args.reload));
     server.run(stop()).await;

@@ -54,11 +54,20 @@ pub enum Scope {
     /// Masters and labels.
     #[serde(rename = "masters:read")]
     MastersRead,
+    /// Jobs.
+    #[serde(rename = "jobs:read")]
+    JobsRead,
+    /// Jobs, made and changed here and on masters.
+    #[serde(rename = "jobs:write")]
+    JobsWrite,
+    /// Builds of the bridge, started and stopped.
+    #[serde(rename = "builds:trigger")]
+    BuildsTrigger,
 }
 
 impl Scope {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::PlansCreate,
         Self::PlansPreview,
         Self::PlansRead,
@@ -68,6 +77,9 @@ impl Scope {
         Self::NodesDrain,
         Self::UsageReport,
         Self::MastersRead,
+        Self::JobsRead,
+        Self::JobsWrite,
+        Self::BuildsTrigger,
     ];
 
     /// As it is written in files and messages.
@@ -83,6 +95,9 @@ impl Scope {
             Self::NodesDrain => "nodes:drain",
             Self::UsageReport => "usage:report",
             Self::MastersRead => "masters:read",
+            Self::JobsRead => "jobs:read",
+            Self::JobsWrite => "jobs:write",
+            Self::BuildsTrigger => "builds:trigger",
         }
     }
 }

@@ -15,9 +15,14 @@ const SHARE_EVERY: Duration = Duration::from_secs(2);
 
 /// Looks at the masters whenever this replica leads that, and otherwise takes over what the leader saw.
 /// Never ends by itself.
-pub async fn watch_masters(service: Arc<Service>, holder: String, options: WatchOptions) {
+pub async fn watch_masters(
+    service: Arc<Service>,
+    holder: String,
+    options: WatchOptions,
+    lease: LeaseTimes,
+) {
     let duty = || look(&service, options);
-    let lead = lead(&service.store, LEASE, &holder, LeaseTimes::default(), duty);
+    let lead = lead(&service.store, LEASE, &holder, lease, duty);
     tokio::join!(lead, follow(&service));
 }
 

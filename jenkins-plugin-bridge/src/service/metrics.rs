@@ -103,6 +103,8 @@ pub struct Metrics {
     planning: Histogram,
     starts: [Histogram; PHASES.len()],
     failed_starts: Mutex<BTreeMap<String, u64>>,
+    deciding: Histogram,
+    decisions: AtomicU64,
     /// Plans that were made before and asked for again.
     pub found: AtomicU64,
     /// Builds that were given a plan.
@@ -124,6 +126,8 @@ impl Default for Metrics {
             planning: Histogram::default(),
             starts: std::array::from_fn(|_| Histogram::with(&START_BUCKETS)),
             failed_starts: Mutex::default(),
+            deciding: Histogram::default(),
+            decisions: AtomicU64::new(0),
             found: AtomicU64::new(0),
             builds: AtomicU64::new(0),
             refused: AtomicU64::new(0),
@@ -179,6 +183,12 @@ impl Metrics {
         }
     }
 
+    /// Counts a round of decisions about builds of the bridge.
+    pub fn decided(&self, took: Duration, decisions: usize) {
+        self.deciding.add(took);
+        self.decisions.fetch_add(u64::try_from(decisions).unwrap_or(u64::MAX), Relaxed);
+    }
+
     /// Everything as text.
     #[must_use]
     pub fn text(&self, catalog_is_current: bool) -> String {
@@ -205,7 +215,16 @@ impl Metrics {
         head(&mut text, name, "histogram", "How long the making of plans took, without storing.");
         self.planning.write(&mut text, name, "");
         self.write_starts(&mut text);
+        let name = "pilotfish_bridge_deciding_seconds";
+        head(&mut text, name, "histogram", "How long rounds of routing decisions took.");
+        self.deciding.write(&mut text, name, "");
         for (name, kind, help, value) in [
+            (
+                "routing_decisions_total",
+                "counter",
+                "Decisions about builds of the bridge.",
+                self.decisions.load(Relaxed),
+            ),
             (
                 "builds_total",
                 "counter",

@@ -21,7 +21,7 @@ mod rate;
 mod server;
 mod sign;
 mod state;
-mod store;
+pub(crate) mod store;
 mod traces;
 mod usage;
 
@@ -36,6 +36,7 @@ pub use images::images;
 pub use live::LiveCatalog;
 pub use masters::watch_masters;
 pub use openapi::document as openapi_document;
+pub(crate) use plans::new_token;
 pub use problem::Problem as HttpProblem;
 pub use rate::{RateLimits, Rates};
 pub use server::{Limits, Server, TlsFiles};

@@ -5,7 +5,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use super::api::types;
+use super::api::{routed, types};
 use super::plans::{PlanAnswer, PlanQuery, SignedPlan};
 use super::problem::Problem;
 use super::sign::PublicKey;
@@ -23,6 +23,8 @@ pub enum Needs {
     Scope(&'static str),
     /// The token of a build.
     BuildToken,
+    /// The token of a build, or an access token with this scope.
+    Either(&'static str),
 }
 
 /// One operation.
@@ -45,6 +47,8 @@ pub struct Operation {
     /// Statuses of refusals.
     pub refusals: &'static [u16],
 }
+
+type Copies = std::collections::BTreeMap<String, crate::jobs::CopyState>;
 
 fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<T>()
@@ -95,12 +99,12 @@ operations! {
         Some(schema::<types::Events>), Some(schema::<types::EventsAnswer>),
         &[400, 401, 403, 404, 409, 413, 422],
         "Takes results of stages. An event that came before is not taken twice.";
-    claim_build post "/v1/builds/{id}/claim", Needs::BuildToken,
+    claim_build post "/v1/builds/{id}/claim", Needs::Either("plans:create for a build of the bridge"),
         Some(schema::<types::Claim>), Some(schema::<types::ClaimAnswer>), &[400, 401, 403, 404, 409, 413, 422],
         "Says who runs the build. The first one has it; another one is refused and runs nothing.";
     get_build get "/v1/builds/{id}", Needs::Scope("builds:read"),
-        None, Some(schema::<types::Build>), &[401, 403, 404],
-        "A build with its events and evaluations. The token of a build is good for its own.";
+        None, Some(schema::<routed::AnyBuild>), &[401, 403, 404],
+        "A build: of the bridge, or one that was given a plan, with its events and evaluations. The token of a build is good for its own.";
     get_catalog get "/v1/catalog", Needs::Scope("catalog:read"),
         None, Some(schema::<types::CatalogAnswer>), &[401, 403],
         "The catalog in use, and what is wrong with a newer one that could not be taken.";
@@ -133,6 +137,34 @@ operations! {
     get_labels get "/v1/labels", Needs::Scope("masters:read"),
         None, Some(schema::<Vec<crate::masters::LabelCover>>), &[401, 403],
         "The labels, and which masters can run builds of each. Fewer than two is an alert.";
+    save_job post "/v1/jobs", Needs::Scope("jobs:write"),
+        Some(schema::<crate::jobs::JobSpec>), Some(schema::<routed::JobAnswer>), &[400, 401, 403, 413, 422],
+        "Keeps a job. It is made on masters when it is kept in step, or with its first build there.";
+    list_jobs get "/v1/jobs", Needs::Scope("jobs:read"),
+        None, Some(schema::<Vec<routed::JobAnswer>>), &[401, 403],
+        "The jobs, and how their copies on masters were when they were looked at last.";
+    get_job get "/v1/jobs/{name}", Needs::Scope("jobs:read"),
+        None, Some(schema::<routed::JobAnswer>), &[401, 403, 404],
+        "A job. Slashes in its name are written %2F.";
+    keep_job post "/v1/jobs/{name}/keep", Needs::Scope("jobs:write; a dry run: jobs:read"),
+        Some(schema::<routed::KeepQuery>), Some(schema::<Copies>), &[400, 401, 403, 404, 413],
+        "Looks at the copies of a job on masters; makes and mends them unless it is a dry run.";
+    remove_job post "/v1/jobs/{name}/remove", Needs::Scope("jobs:write"),
+        Some(schema::<routed::KeepQuery>), Some(schema::<Copies>), &[400, 401, 403, 404, 413],
+        "Removes a job and its copies; says what it would remove if it is a dry run.";
+    create_build post "/v1/builds", Needs::Scope("builds:trigger"),
+        Some(schema::<routed::BuildOrder>), Some(schema::<routed::RoutedBuild>),
+        &[400, 401, 403, 404, 413, 422],
+        "Asks for a build, whatever master runs it. The same Idempotency-Key gives the same build.";
+    list_builds get "/v1/builds", Needs::Scope("builds:read"),
+        None, Some(schema::<Vec<routed::RoutedBuild>>), &[401, 403],
+        "The newest builds of the bridge.";
+    stop_build post "/v1/builds/{id}/stop", Needs::Scope("builds:trigger"),
+        None, Some(schema::<routed::RoutedBuild>), &[401, 403, 404, 409, 502, 504],
+        "Stops a build of the bridge, wherever it is.";
+    get_log get "/v1/builds/{id}/log", Needs::Scope("builds:read"),
+        None, None, &[400, 401, 403, 404, 502, 504],
+        "The log of a build of the bridge from the byte `offset` on, of the attempt `attempt`; with `follow=true` until its end.";
     get_keys get "/v1/keys", Needs::Nothing,
         None, Some(schema::<Vec<PublicKey>>), &[],
         "The public keys that plans are signed by.";
@@ -221,6 +253,10 @@ fn describe(operation: &Operation, problem: &Schema, generator: &mut SchemaGener
         Needs::Scope(scopes) => {
             (json!([{"access": []}]), Some(format!("Needs the scope {scopes}.")))
         }
+        Needs::Either(scope) => (
+            json!([{"build": []}, {"access": []}]),
+            Some(format!("Needs the token of the build, or the scope {scope}.")),
+        ),
         Needs::BuildToken => {
             (json!([{"build": []}]), Some("Needs the token of the build.".to_owned()))
         }

@@ -22,8 +22,9 @@ use super::sign::PLAN_TYPE;
 use super::state::{Service, StoredPlan};
 use super::store::BuildRow;
 use crate::canonical::to_canonical_json;
-use crate::catalog::model::{Identifier, JobRecord, PlanFacts};
+use crate::catalog::model::{Identifier, JobRecord, Level, PlanFacts};
 use crate::error::BridgeError;
+use crate::jobs::JobSpec;
 use crate::plan::binding::{bind, override_layer};
 use crate::plan::{PlanRequest, Selection};
 use crate::rest::JobName;
@@ -305,7 +306,7 @@ async fn grant(
     };
     let Some(made) = made else { return Err(Problem::missing("plan")) };
     let row = BuildRow {
-        id: new_id()?,
+        id: new_token("b-")?,
         controller: job.controller.clone(),
         job: job.job.clone(),
         number,
@@ -370,10 +371,75 @@ async fn signed(
     })
 }
 
-fn new_id() -> Result<String, Problem> {
+/// A name that is hard to guess: this beginning and 22 characters.
+pub(crate) fn new_token(prefix: &str) -> Result<String, Problem> {
     let mut bytes = [0; 16];
     SystemRandom::new()
         .fill(&mut bytes)
         .map_err(|_| Problem::unavailable("the system has no randomness"))?;
-    Ok(format!("b-{}", URL_SAFE_NO_PAD.encode(bytes)))
+    Ok(format!("{prefix}{}", URL_SAFE_NO_PAD.encode(bytes)))
+}
+
+impl Service {
+    /// The plan of a build of the bridge at one of the masters. It is kept, so that the build finds it by
+    /// its digest.
+    ///
+    /// # Errors
+    /// [`Problem`]: what is wrong with the parameters, or with the catalog.
+    pub async fn plan_of_job(
+        &self,
+        controller: &str,
+        job: &JobSpec,
+        parameters: &BTreeMap<String, String>,
+    ) -> Result<Arc<StoredPlan>, Problem> {
+        let parameters: BTreeMap<String, Value> = parameters
+            .iter()
+            .map(|(name, value)| (name.clone(), Value::from(value.clone())))
+            .collect();
+        let loaded = self.catalog.current();
+        // A team shares masters fairly whether or not the catalog has layers for it.
+        let has_layer = |team: &&str| {
+            let mut layers = loaded.catalog.layers.iter().map(|one| &one.value);
+            layers.any(|one| one.level == Level::Team && one.name.as_str() == *team)
+        };
+        let team = job.team.as_ref().map(Identifier::as_str).filter(has_layer);
+        let pipeline = job.pipeline.as_str();
+        let asked = (controller, &job.name, pipeline, team, &parameters);
+        let question = to_canonical_json(&asked).ok().map(|text| crate::plan::digest_of(&text));
+        let known = question.as_deref().and_then(|question| loaded.made.get(question));
+        let plan = match known {
+            Some((plan, _)) => plan,
+            None => {
+                let record = JobRecord {
+                    controller: controller.to_owned(),
+                    job: job.name.clone(),
+                    labels: job.labels.iter().map(|label| label.0.clone()).collect(),
+                    parameters: parameters.clone(),
+                    facts: PlanFacts::default(),
+                };
+                let selection = Selection { team, job: Some(&record), ..Selection::default() };
+                let plan = loaded.prepared(pipeline, &selection)?.plan(&PlanRequest {
+                    parameters,
+                    read_text: true,
+                    facts: PlanFacts::default(),
+                    job: Some((controller.to_owned(), job.name.clone())),
+                    rule: None,
+                })?;
+                let text = plan.canonical();
+                let digest = crate::plan::digest_of(&text);
+                let controller = controller.to_owned();
+                let plan = Arc::new(StoredPlan { digest, controller, text, plan });
+                if let Some(question) = question {
+                    loaded.made.keep(question, (Arc::clone(&plan), None));
+                }
+                plan
+            }
+        };
+        if !self.is_known(&plan.digest) {
+            let now = self.now_signed();
+            self.store.save_plan(&plan.digest, controller, &plan.text, now).await?;
+            self.remember(Arc::clone(&plan));
+        }
+        Ok(plan)
+    }
 }

@@ -123,6 +123,12 @@ impl Problem {
         Self { retry_after: Some(RETRY_SECONDS), ..problem }
     }
 
+    /// A job is refused.
+    pub fn job(found: &[Found]) -> Self {
+        let detail = "nothing was kept; each error says what would be accepted";
+        Self::refused("job", "The job is refused", detail, found)
+    }
+
     /// The plan is refused.
     fn refused(kind: &str, title: &str, detail: &str, found: &[Found]) -> Self {
         let mut problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, kind, title, detail);
@@ -215,6 +221,17 @@ impl From<RestError> for Problem {
             _ => StatusCode::BAD_GATEWAY,
         };
         Self::new(status, "controller", "The controller could not be read", error.to_string())
+    }
+}
+
+impl std::fmt::Display for Problem {
+    /// In one line, for reasons of builds.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.title, self.detail)?;
+        for error in &self.errors {
+            write!(f, "; {}: {}", error.path, error.message)?;
+        }
+        Ok(())
     }
 }
 

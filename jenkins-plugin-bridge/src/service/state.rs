@@ -87,6 +87,8 @@ pub struct Service {
     pub options: ServiceOptions,
     /// Masters that are managed as one.
     pub masters: Arc<Registry>,
+    /// Something has changed that a build may wait for.
+    pub route_now: tokio::sync::Notify,
     leads_masters: AtomicBool,
     plans: Mutex<KnownPlans>,
 }
@@ -121,6 +123,7 @@ impl Service {
             clusters: Clusters::default(),
             options,
             masters: Arc::default(),
+            route_now: tokio::sync::Notify::new(),
             leads_masters: AtomicBool::new(false),
             plans: Mutex::default(),
         }

@@ -2,8 +2,10 @@
 //! same statements for both.
 
 mod builds;
+mod jobs;
 mod leases;
 mod masters;
+mod routed;
 mod starts;
 mod together;
 mod usage;
@@ -15,7 +17,9 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AnyConnection, AnyPool, Executor as _, Row as _, SqlStr};
 
 pub use builds::{BuildRow, ClaimRow, EventsState};
+pub use jobs::{CopyRow, JobRow};
 pub use leases::LeaseRow;
+pub use routed::{AttemptChange, Change, NewBuild};
 use together::Together;
 pub use usage::UsageRow;
 
@@ -198,6 +202,10 @@ impl Store {
         .bind(builds_before)
         .execute(&mut *transaction)
         .await?;
+        sqlx::query("DELETE FROM routed_builds WHERE state = 'finished' AND created_ms < $1")
+            .bind(builds_before.saturating_mul(1000))
+            .execute(&mut *transaction)
+            .await?;
         sqlx::query("DELETE FROM idempotency WHERE created_at < $1")
             .bind(keys_before)
             .execute(&mut *transaction)

@@ -10,6 +10,7 @@ mod masters;
 mod nodes;
 mod pods;
 mod postgres;
+mod routed;
 mod world;
 
 use serde_json::{Value, json};
@@ -45,6 +46,9 @@ async fn a_build_goes_from_its_plan_to_its_end_on_postgresql() {
     let url = database.url("leases");
     let (first, second) = (Store::open(&url).await.unwrap(), Store::open(&url).await.unwrap());
     leases::one_leads(&first, &second).await;
+    let world =
+        World::on_with_masters(&database.url("routed"), routed::unreachable_masters()).await;
+    routed::asked_for_claimed_and_stopped(&world).await;
 }
 
 async fn whole_build(world: &World) {

@@ -88,6 +88,11 @@ impl<T: DeserializeOwned> FromRequest<Arc<Service>> for Input<T> {
 }
 
 impl<T> Input<T> {
+    /// The idempotency key, where one came.
+    pub fn key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+
     /// Makes sure that a key stands for one request only. The operations themselves give the same
     /// answer to the same request, so nothing of an answer is kept.
     ///

@@ -62,6 +62,9 @@ pub struct Claim {
     /// Address of the build there (`BUILD_URL`).
     #[schemars(length(max = 2000))]
     pub url: String,
+    /// `PILOTFISH_BUILD_KEY`, for a build of the bridge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
 }
 
 /// Who runs a build.

@@ -123,15 +123,15 @@ fn token(text: &str, scopes: &[Scope], controller: Option<&str>) -> AccessToken 
 
 fn tokens() -> AccessTokens {
     use Scope::{
-        BuildsRead, CatalogRead, CatalogReload, MastersRead, NodesDrain, PlansCreate, PlansPreview,
-        PlansRead, UsageReport,
+        BuildsRead, BuildsTrigger, CatalogRead, CatalogReload, JobsRead, JobsWrite, MastersRead,
+        NodesDrain, PlansCreate, PlansPreview, PlansRead, UsageReport,
     };
     AccessTokens::new(vec![
         token(SHIM, &[PlansCreate], Some("main")),
         token(SHIM_2, &[PlansCreate, PlansRead, BuildsRead], Some("second")),
         token(PREVIEW, &[PlansPreview], None),
         token(AGENT, &[NodesDrain, UsageReport], Some("main")),
-        token(OPERATOR, &[MastersRead], None),
+        token(OPERATOR, &[MastersRead, JobsRead, JobsWrite, BuildsTrigger, BuildsRead], None),
         token(READER, &[PlansRead, BuildsRead, CatalogRead, CatalogReload], None),
     ])
     .unwrap()
@@ -164,6 +164,13 @@ impl World {
         let controllers = BTreeMap::from([("main".to_owned(), client)]);
         let around = Around { controllers, ..Around::default() };
         Self::start_in(directory, &url, None, around, |_| {}).await
+    }
+
+    /// With masters, on a database.
+    pub async fn on_with_masters(database: &str, masters: Arc<Registry>) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let around = Around { masters, ..Around::default() };
+        Self::start_in(directory, database, None, around, |_| {}).await
     }
 
     /// With masters.

@@ -8,8 +8,10 @@ use axum::extract::{Path, State};
 use serde::Serialize;
 
 use super::App;
+use super::routed::{PREFIX, claim_routed, get_routed};
 use crate::plan::{RunFacts, digest_of, evaluate};
 use crate::service::api::extract::{Authenticated, Input};
+use crate::service::api::routed::AnyBuild;
 use crate::service::api::types::{
     Build, Claim, ClaimAnswer, Evaluation, EvaluationAnswer, Event, Events, EventsAnswer,
     KeptEvaluation, SignedEvaluation,
@@ -150,16 +152,20 @@ pub async fn claim_build(
     Path(id): Path<String>,
     input: Input<Claim>,
 ) -> Result<Json<ClaimAnswer>, Problem> {
-    let claims = caller.build()?;
-    if claims.build != id {
-        return Err(Problem::missing("build"));
-    }
-    let Claim { controller, url } = &input.value;
+    let Claim { controller, url, key } = &input.value;
     let is_address = url.starts_with("http://") || url.starts_with("https://");
     if !is_address || url.chars().count() > URL_CHARACTERS || url.chars().any(char::is_control) {
         return Err(Problem::malformed(format!(
             "`url` takes the address of the build at its controller, up to {URL_CHARACTERS} characters"
         )));
+    }
+    if id.starts_with(PREFIX) {
+        let key = key.as_deref();
+        return claim_routed(&service, &caller, &id, controller, url, key).await.map(Json);
+    }
+    let claims = caller.build()?;
+    if claims.build != id {
+        return Err(Problem::missing("build"));
     }
     input.take_key(&service, &caller).await?;
     let row = build_row(&service, &id).await?;
@@ -192,7 +198,11 @@ pub async fn get_build(
     State(service): App,
     Authenticated(caller): Authenticated,
     Path(id): Path<String>,
-) -> Result<Json<Build>, Problem> {
+) -> Result<Json<AnyBuild>, Problem> {
+    if id.starts_with(PREFIX) {
+        let Json(build) = get_routed(&service, &caller, &id).await?;
+        return Ok(Json(AnyBuild::Routed(Box::new(build))));
+    }
     let own = match &caller {
         Caller::Build(claims) if claims.build == id => None,
         Caller::Build(_) => return Err(Problem::missing("build")),
@@ -222,7 +232,7 @@ pub async fn get_build(
     let claim = service.store.claim_of(&id).await?.map(claim_answer);
     let pod = service.store.start_of(&id).await?;
     let pod = pod.map(|text| serde_json::from_str(&text)).transpose().map_err(parse)?;
-    Ok(Json(Build {
+    Ok(Json(AnyBuild::Planned(Box::new(Build {
         claim,
         pod,
         id: row.id,
@@ -234,5 +244,5 @@ pub async fn get_build(
         outcome,
         events,
         evaluations,
-    }))
+    }))))
 }

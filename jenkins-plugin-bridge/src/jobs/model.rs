@@ -1,0 +1,123 @@
+//! A job: the only things that a platform manages are its name, its pipeline and its parameters.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::model::Identifier;
+use crate::error::Problem;
+use crate::masters::file::Label;
+use crate::rest::JobName;
+use crate::route::LostPolicy;
+
+/// Starts the names of parameters that are Pilotfish's own.
+pub const OWN: &str = "PILOTFISH_";
+/// The most parameters of a job.
+const PARAMETERS: usize = 200;
+/// The most bytes of a value.
+const VALUE_BYTES: usize = 64 << 10;
+
+/// A job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JobSpec {
+    /// Full name, with its folders: `team-a/web`.
+    pub name: String,
+    /// The pipeline of the catalog that it runs.
+    pub pipeline: Identifier,
+    /// For people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// Its parameters.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parameters: BTreeMap<String, JobParameter>,
+    /// Labels that a master must have to be given it, all of them.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub labels: BTreeSet<Label>,
+    /// Whose it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub team: Option<Identifier>,
+    /// What happens to a build that was started when its master is lost.
+    #[serde(default)]
+    pub on_lost: LostPolicy,
+    /// Builds at the same time; as many as there are places unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub concurrency: Option<u32>,
+    /// The parameter that names the branch; a build that waits is dropped for a newer one of the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supersede_by: Option<String>,
+    /// Only one build at a time holds each of these, whatever its job and master.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub locks: BTreeSet<Identifier>,
+    /// A master of this zone is better than another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<Identifier>,
+}
+
+/// A parameter of a job.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JobParameter {
+    /// Its value where a build says nothing else.
+    #[serde(default)]
+    pub default: String,
+    /// For people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+}
+
+/// Everything that is wrong with a job.
+#[must_use]
+pub fn problems(job: &JobSpec) -> Vec<Problem> {
+    let mut all = Vec::new();
+    let mut add = |path: &str, message: String| all.push(Problem::new(path, message));
+    match JobName::parse(&job.name) {
+        Err(error) => add("name", error.to_string()),
+        // `jenkins.model.Jenkins.checkGoodName`, for each part.
+        Ok(name) => {
+            let bad = |one: char| "?*\\%!@#$^&|<>[]:;".contains(one);
+            if let Some(one) = name.as_str().chars().find(|one| bad(*one)) {
+                add("name", format!("`{one}` cannot be in the name of a job"));
+            }
+            if name.as_str() != job.name {
+                add("name", format!("expected {:?}, without slashes around it", name.as_str()));
+            }
+        }
+    }
+    if job.parameters.len() > PARAMETERS {
+        add("parameters", format!("more than {PARAMETERS} parameters"));
+    }
+    for (name, parameter) in &job.parameters {
+        let path = format!("parameters.{name}");
+        let good = |one: char| one.is_ascii_alphanumeric() || "_.-".contains(one);
+        if name.is_empty() || name.len() > 100 || !name.chars().all(good) {
+            add(&path, "expected a name of letters, digits, _ - and .".to_owned());
+        }
+        if name.starts_with(OWN) {
+            add(&path, format!("{OWN}… is set by Pilotfish: choose another name"));
+        }
+        if parameter.default.len() > VALUE_BYTES {
+            add(&path, format!("more than {VALUE_BYTES} bytes"));
+        }
+        let texts = [&parameter.default, &parameter.description];
+        if texts.iter().any(|text| text.chars().any(is_no_xml)) {
+            add(&path, "has a control character, which no controller can keep".to_owned());
+        }
+    }
+    if job.description.chars().any(is_no_xml) {
+        add("description", "has a control character, which no controller can keep".to_owned());
+    }
+    if let Some(by) = &job.supersede_by
+        && !job.parameters.contains_key(by)
+    {
+        let known = job.parameters.keys().map(String::as_str);
+        add("supersede_by", format!("no parameter `{by}`{}", crate::text::nearest_hint(by, known)));
+    }
+    all
+}
+
+fn is_no_xml(one: char) -> bool {
+    (one.is_control() && one != '\n' && one != '\t') || matches!(one, '\u{fffe}' | '\u{ffff}')
+}

@@ -1,0 +1,148 @@
+//! The operations on jobs.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::{Path, State};
+
+use super::App;
+use crate::jobs::{CopyState, JobSpec, inspect_copy, mend_copy, problems, remove_copy};
+use crate::masters::Permission;
+use crate::service::api::extract::{Authenticated, Input};
+use crate::service::api::routed::{JobAnswer, KeepQuery, KeptCopy};
+use crate::service::auth::Scope;
+use crate::service::problem::Problem;
+use crate::service::state::Service;
+use crate::service::store::{CopyRow, JobRow};
+
+pub async fn save_job(
+    State(service): App,
+    Authenticated(caller): Authenticated,
+    input: Input<JobSpec>,
+) -> Result<Json<JobAnswer>, Problem> {
+    caller.access(Scope::JobsWrite)?;
+    let spec = &input.value;
+    let mut wrong = problems(spec);
+    let loaded = service.catalog.current();
+    if !loaded.catalog.pipelines.contains_key(spec.pipeline.as_str()) {
+        let known = loaded.catalog.pipelines.keys().map(String::as_str);
+        let hint = crate::text::nearest_hint(spec.pipeline.as_str(), known);
+        let message = format!("the catalog has no pipeline `{}`{hint}", spec.pipeline);
+        wrong.push(crate::error::Problem::new("pipeline", message));
+    }
+    if !wrong.is_empty() {
+        return Err(Problem::job(&wrong));
+    }
+    input.take_key(&service, &caller).await?;
+    service.store.save_job(spec, service.now_ms()).await?;
+    one(&service, &spec.name).await
+}
+
+async fn one(service: &Service, name: &str) -> Result<Json<JobAnswer>, Problem> {
+    let row = service.store.job(name).await?.ok_or_else(|| Problem::missing("job"))?;
+    let copies = service.store.copies().await?;
+    Ok(Json(job_answer(row, &copies)))
+}
+
+fn job_answer(row: JobRow, copies: &[CopyRow]) -> JobAnswer {
+    let own = copies.iter().filter(|copy| copy.job == row.spec.name);
+    JobAnswer {
+        copies: own
+            .map(|copy| {
+                let (checked_ms, revision) = (copy.checked_ms, copy.revision);
+                (copy.master.clone(), KeptCopy { state: copy.state.clone(), checked_ms, revision })
+            })
+            .collect(),
+        job: row.spec,
+        revision: row.revision,
+        is_removed: row.is_removed,
+    }
+}
+
+pub async fn list_jobs(
+    State(service): App,
+    Authenticated(caller): Authenticated,
+) -> Result<Json<Vec<JobAnswer>>, Problem> {
+    caller.access(Scope::JobsRead)?;
+    let copies = service.store.copies().await?;
+    let jobs = service.store.jobs().await?;
+    Ok(Json(jobs.into_iter().map(|row| job_answer(row, &copies)).collect()))
+}
+
+pub async fn get_job(
+    State(service): App,
+    Authenticated(caller): Authenticated,
+    Path(name): Path<String>,
+) -> Result<Json<JobAnswer>, Problem> {
+    caller.access(Scope::JobsRead)?;
+    one(&service, &name).await
+}
+
+pub async fn remove_job(
+    State(service): App,
+    Authenticated(caller): Authenticated,
+    Path(name): Path<String>,
+    input: Input<KeepQuery>,
+) -> Result<Json<BTreeMap<String, CopyState>>, Problem> {
+    caller.access(Scope::JobsWrite)?;
+    let row = service.store.job(&name).await?.ok_or_else(|| Problem::missing("job"))?;
+    if !input.value.dry_run {
+        service.store.remove_job(&name, service.now_ms()).await?;
+    }
+    let mut all = BTreeMap::new();
+    for master in matching(&service, &row.spec, &input.value) {
+        let state = if input.value.dry_run {
+            inspect_copy(&master.client, &row.spec).await
+        } else {
+            remove_copy(&master.client, &row.spec).await
+        };
+        all.insert(master.name.clone(), state);
+    }
+    Ok(Json(all))
+}
+
+/// Looks at the copies of a job; makes and mends them unless it is a dry run.
+pub async fn keep_job(
+    State(service): App,
+    Authenticated(caller): Authenticated,
+    Path(name): Path<String>,
+    input: Input<KeepQuery>,
+) -> Result<Json<BTreeMap<String, CopyState>>, Problem> {
+    caller.access(if input.value.dry_run { Scope::JobsRead } else { Scope::JobsWrite })?;
+    let row = service.store.job(&name).await?.ok_or_else(|| Problem::missing("job"))?;
+    let mut all = BTreeMap::new();
+    for master in matching(&service, &row.spec, &input.value) {
+        let state = if input.value.dry_run || master.spec.permission < Permission::Full {
+            inspect_copy(&master.client, &row.spec).await
+        } else {
+            mend_copy(&master.client, &row.spec).await.1
+        };
+        let copy = CopyRow {
+            job: name.clone(),
+            master: master.name.clone(),
+            state: state.clone(),
+            revision: row.revision,
+            checked_ms: service.now_ms(),
+        };
+        service.store.save_copy(&copy).await?;
+        all.insert(master.name.clone(), state);
+    }
+    Ok(Json(all))
+}
+
+fn matching(
+    service: &Service,
+    spec: &JobSpec,
+    query: &KeepQuery,
+) -> Vec<std::sync::Arc<crate::masters::Master>> {
+    let labels = spec.labels.iter().map(|label| label.0.clone()).collect();
+    service
+        .masters
+        .all()
+        .into_iter()
+        .filter(|master| {
+            std::collections::BTreeSet::is_subset(&labels, &master.labels())
+                && (query.masters.is_empty() || query.masters.contains(&master.name))
+        })
+        .collect()
+}

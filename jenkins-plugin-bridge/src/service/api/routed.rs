@@ -1,0 +1,172 @@
+//! Bodies of requests and answers about jobs and builds of the bridge.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::jobs::{CopyState, JobSpec};
+use crate::masters::file::Label;
+use crate::route::{Attempt, Build, BuildState, LostPolicy};
+
+/// Asks for a build. The same `Idempotency-Key` gives the same build.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BuildOrder {
+    /// Full name of the job.
+    pub job: String,
+    /// Values of its parameters; those not given have the job's.
+    #[serde(default)]
+    pub parameters: BTreeMap<String, String>,
+    /// Labels that the master must have, beside those of the job.
+    #[serde(default)]
+    pub labels: BTreeSet<Label>,
+    /// Those with a higher one go first.
+    #[serde(default)]
+    #[schemars(range(min = -1000, max = 1000))]
+    pub priority: i32,
+    /// What happens when its master is lost, where it is not what the job says.
+    #[serde(default)]
+    pub on_lost: Option<LostPolicy>,
+    /// A word for people: what started it.
+    #[serde(default)]
+    pub cause: String,
+}
+
+/// A build of the bridge.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct RoutedBuild {
+    /// Id.
+    pub id: String,
+    /// Full name of its job.
+    pub job: String,
+    /// Number, unique and rising for its job over all masters.
+    pub number: i64,
+    /// Where it is.
+    pub state: BuildState,
+    /// Why, for people.
+    pub reason: String,
+    /// How it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result: Option<String>,
+    /// The master that has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub master: Option<String>,
+    /// Its page there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// The path of its log here. It stays good whatever master runs it.
+    pub log: String,
+    /// Its labels.
+    pub labels: BTreeSet<String>,
+    /// Its parameters.
+    pub parameters: BTreeMap<String, String>,
+    /// Its priority.
+    pub priority: i32,
+    /// What started it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub cause: String,
+    /// What happens when its master is lost.
+    pub on_lost: LostPolicy,
+    /// When it was asked for, in milliseconds since 1970.
+    pub created_ms: i64,
+    /// When it was claimed by the run that counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_ms: Option<i64>,
+    /// When it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finished_ms: Option<i64>,
+    /// The times that it was given to masters; not in lists.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<Attempt>,
+}
+
+impl RoutedBuild {
+    /// A build as it is told.
+    #[must_use]
+    pub fn of(build: Build, attempts: Vec<Attempt>) -> Self {
+        Self {
+            log: format!("/v1/builds/{}/log", build.id),
+            id: build.id,
+            job: build.job,
+            number: build.number,
+            state: build.state,
+            reason: build.reason,
+            result: build.result.filter(|_| build.state == BuildState::Finished),
+            master: build.master,
+            url: build.url,
+            labels: build.request.labels,
+            parameters: build.request.parameters,
+            priority: build.request.priority,
+            cause: build.request.cause,
+            on_lost: build.request.on_lost,
+            created_ms: build.created_ms,
+            started_ms: build.started_ms,
+            finished_ms: build.finished_ms,
+            attempts,
+        }
+    }
+}
+
+/// Which part of a log.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogQuery {
+    /// The first byte.
+    pub offset: u64,
+    /// The attempt; the last one with a log unless given.
+    pub attempt: Option<i64>,
+    /// Go on until the build ends.
+    pub follow: bool,
+}
+
+/// What is done about the copies of a job.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KeepQuery {
+    /// Only look.
+    #[serde(default = "yes")]
+    pub dry_run: bool,
+    /// Only at these masters; at all that match unless given.
+    #[serde(default)]
+    pub masters: BTreeSet<String>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// A job with what is known of its copies.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct JobAnswer {
+    /// The job.
+    pub job: JobSpec,
+    /// Raised with each change.
+    pub revision: i64,
+    /// It is removed.
+    pub is_removed: bool,
+    /// Its copies by master, as they were seen last.
+    pub copies: BTreeMap<String, KeptCopy>,
+}
+
+/// A copy as it was seen last.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct KeptCopy {
+    /// How it was.
+    #[serde(flatten)]
+    pub state: CopyState,
+    /// When, in milliseconds since 1970.
+    pub checked_ms: i64,
+    /// The revision that was looked for.
+    pub revision: i64,
+}
+
+/// A build: one of the bridge, or one that a controller started by itself and asked a plan for.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum AnyBuild {
+    /// One of the bridge.
+    Routed(Box<RoutedBuild>),
+    /// One that was given a plan.
+    Planned(Box<super::types::Build>),
+}

@@ -1,0 +1,101 @@
+//! Jobs and builds of the bridge over HTTP, on both databases.
+
+use std::io::Write as _;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::world::{OPERATOR, READER, SHIM, SHIM_2, World};
+use crate::masters::{MastersFile, Registry};
+use crate::route::BuildState;
+use crate::service::store::{AttemptChange, Change, Store};
+
+/// A registry with a master that nobody reaches: these tests make no request there.
+pub fn unreachable_masters() -> Arc<Registry> {
+    let mut token = tempfile::NamedTempFile::new().unwrap();
+    token.write_all(b"11aabb").unwrap();
+    let text = format!(
+        "api: pilotfish/v1\nkind: masters\nmasters:\n  main: {{url: 'http://127.0.0.1:1/', user: bridge, \
+         token_file: {}, proxy: none, labels: [linux]}}\n",
+        token.path().display()
+    );
+    Arc::new(Registry::of(&MastersFile::read("m", &text).unwrap()).unwrap())
+}
+
+fn job(name: &str) -> Value {
+    json!({"name": name, "pipeline": "service", "labels": ["linux"],
+        "parameters": {"stack": {"default": "go"}, "deploy": {"default": "true"}}})
+}
+
+/// Gives a build to a master, as the router does.
+async fn place(store: &Store, id: &str, key: &str) {
+    let mut build = store.routed(id).await.unwrap().unwrap();
+    build.state = BuildState::Triggering;
+    build.master = Some("main".to_owned());
+    build.attempt += 1;
+    build.key = Some(key.to_owned());
+    let change = Change { build, attempt: AttemptChange::Begins };
+    assert_eq!(store.change_routed(std::slice::from_ref(&change), 1).await.unwrap(), [true]);
+    assert_eq!(
+        store.change_routed(&[change], 1).await.unwrap(),
+        [false],
+        "it was seen as it is no more"
+    );
+}
+
+pub async fn asked_for_claimed_and_stopped(world: &World) {
+    let wrong = json!({"name": "a//b", "pipeline": "servce", "parameters": {"PILOTFISH_PLAN": {}},
+        "supersede_by": "brnch"});
+    let refused = world.post("/v1/jobs", OPERATOR, &wrong).await;
+    assert_eq!((refused.status, refused.json["errors"].as_array().unwrap().len()), (422, 4));
+    let kept = world.post("/v1/jobs", OPERATOR, &job("team/web")).await.ok();
+    assert_eq!(kept["revision"], 1);
+    assert_eq!(world.post("/v1/jobs", OPERATOR, &job("team/web")).await.ok()["revision"], 1);
+    assert_eq!(world.get("/v1/jobs/team%2Fweb", OPERATOR).await.ok(), kept);
+
+    let order = json!({"job": "team/web", "parameters": {"stack": "rust"}});
+    let first = world.post_with_key("/v1/builds", OPERATOR, &order, "one").await.ok();
+    let again = world.post_with_key("/v1/builds", OPERATOR, &order, "one").await.ok();
+    assert_eq!((&first["id"], &first["number"]), (&again["id"], &json!(1)));
+    let second = world.post_with_key("/v1/builds", OPERATOR, &order, "two").await.ok();
+    assert_eq!(second["number"], 2);
+    for (bad, status) in [
+        (json!({"job": "team/none"}), 404),
+        (json!({"job": "team/web", "parameters": {"stak": "go"}}), 400),
+        (json!({"job": "team/web", "parameters": {"stack": "cobol"}}), 422),
+    ] {
+        assert_eq!(world.post("/v1/builds", OPERATOR, &bad).await.status, status, "{bad}");
+    }
+    assert_eq!(world.post("/v1/builds", READER, &order).await.status, 403);
+
+    let id = first["id"].as_str().unwrap();
+    let path = format!("/v1/builds/{id}/claim");
+    let claim = |key: &str, number: u32| json!({"controller": "main", "key": key, "url": format!("https://ci/job/team/job/web/{number}/")});
+    assert_eq!(world.post(&path, SHIM, &claim("k-1", 1)).await.status, 409, "it is with nobody");
+    place(&world.service.store, id, "k-1").await;
+    assert_eq!(world.post(&path, SHIM, &claim("k-0", 1)).await.status, 409, "an old attempt");
+    assert_eq!(world.post(&path, SHIM_2, &claim("k-1", 1)).await.status, 403, "another master");
+    let runs = (1..11).map(|run| {
+        let (path, body) = (&path, claim("k-1", run));
+        async move { world.post(path, SHIM, &body).await.status }
+    });
+    let statuses = futures_util::future::join_all(runs).await;
+    assert_eq!(statuses.iter().filter(|one| **one == 200).count(), 1, "{statuses:?}");
+    let seen = world.get(&format!("/v1/builds/{id}"), READER).await.ok();
+    assert_eq!((&seen["state"], &seen["master"]), (&json!("running"), &json!("main")));
+    let url = seen["url"].as_str().unwrap();
+    let holder: u32 = url.trim_end_matches('/').rsplit('/').next().unwrap().parse().unwrap();
+    assert_eq!(world.post(&path, SHIM, &claim("k-1", holder)).await.status, 200, "it asks again");
+
+    let stop = format!("/v1/builds/{}/stop", second["id"].as_str().unwrap());
+    let stopped = world.post(&stop, OPERATOR, &json!({})).await.ok();
+    assert_eq!((&stopped["state"], &stopped["result"]), (&json!("finished"), &json!("ABORTED")));
+    let listed = world.get("/v1/builds", READER).await.ok();
+    assert_eq!(listed.as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_build_is_asked_for_claimed_and_stopped() {
+    let world = World::with_masters(unreachable_masters()).await;
+    asked_for_claimed_and_stopped(&world).await;
+}
