@@ -43,6 +43,7 @@ def call(Map options = [:]) {
 
 /** What is kept of the answer of the bridge. The answer itself has a token, and is not stored. */
 Map begin(Map options) {
+    ask([:], 'claim', [:]) // of a build that several masters were given, one runs
     Map answer = ask([:], 'plan', Bridge.question(options))
     return Bridge.accepted(currentBuild.rawBuild, answer, options)
 }
@@ -281,8 +282,8 @@ Map ask(Map run, String what, Map body) {
         echo("Pilotfish: ${answer.problem}. Try ${i + 2} of ${PAUSES.size() + 1} comes in ${PAUSES[i]} s.")
         sleep(time: PAUSES[i], unit: 'SECONDS')
     }
-    String advice = answer.again ? '\nThe bridge is away, and nothing is wrong with this build: try again later.' : ''
-    if (answer.problem) error("Pilotfish: ${answer.problem}${advice}")
+    if (answer.lost) currentBuild.result = 'NOT_BUILT'
+    if (answer.problem) error("Pilotfish: ${answer.problem}${answer.again ? Bridge.AWAY : ''}")
     return answer
 }
 

@@ -36,6 +36,7 @@ import org.jenkinsci.plugins.workflow.steps.StepDescriptor
 class Bridge {
     static final String PLAN = 'application/vnd.pilotfish.signed-plan.v1+json'
     static final String EVALUATION = 'application/vnd.pilotfish.signed-evaluation.v1+json'
+    static final String AWAY = '\nThe bridge is away, and nothing is wrong with this build: try again later.'
     static final int ANSWER_BYTES = 16 << 20
     static final Map PLUGINS = [podTemplate: 'kubernetes', lock: 'lockable-resources', junit: 'junit',
         input: 'pipeline-input-step', withCredentials: 'credentials-binding']
@@ -96,6 +97,17 @@ class Bridge {
         return all
     }
 
+    /** Says that this run has the build of the bridge whose key it was given; no key where it was given none. */
+    @NonCPS
+    static Map claim(Run build, Map settings) {
+        Map given = [:]
+        build.getAction(ParametersAction)?.parameters?.each { given[it.name] = it.value }
+        String id = given.PILOTFISH_BUILD_ID ?: '', key = given.PILOTFISH_BUILD_KEY ?: ''
+        if (!(id ==~ 'r-[A-Za-z0-9_-]{1,40}') || !key) return [:]
+        String root = Jenkins.get().rootUrl ?: 'http://localhost/'
+        return [id: id, key: key, controller: settings.PILOTFISH_CONTROLLER, url: root + build.url]
+    }
+
     /** Whether a build may use a credential. */
     @NonCPS
     static boolean isThere(Run build, String id) {
@@ -109,9 +121,16 @@ class Bridge {
         if (settings.problem) return [problem: settings.problem]
         String path = what == 'evaluate' ? "/v1/plans/${run.digest}/evaluate" : "/v1/builds/${run.id}/events"
         String token = run.token ? Secret.fromString(run.token as String).plainText : null
+        if (what == 'claim') {
+            body = claim(build, settings)
+            if (!body.key) return [json: [:]] // the bridge did not start it
+            path = "/v1/builds/${body.remove('id')}/claim"
+        }
         if (what == 'plan') {
             path = '/v1/plans'
             body = body + identity(build, settings)
+        }
+        if (what in ['claim', 'plan']) {
             String id = settings.PILOTFISH_CREDENTIAL
             // Nothing gives this token away: a Jenkinsfile may call every method of a library.
             List<StringCredentials> all = CredentialsProvider.lookupCredentials(
@@ -155,7 +174,8 @@ class Bridge {
         List<String> errors = wrong.collect { Map one -> "\n  ${one.path}: ${one.message}".toString() }
         String detail = problem.detail ?: bytes.toString('UTF-8').take(200)
         String told = "${url} answered ${status} ${problem.title ?: 'without JSON'}: ${detail}"
-        return [again: status in [429, 502, 503, 504] || status == 200, problem: told + errors.join('')]
+        return [again: status in [429, 502, 503, 504] || status == 200, lost: what == 'claim' && status == 409,
+            problem: told + errors.join('')]
     }
 
     /** Sends events that wait; gives the trouble, if any. After one, it is silent for a minute. */

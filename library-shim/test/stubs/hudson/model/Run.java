@@ -26,6 +26,10 @@ public class Run<J, R> {
         return number;
     }
 
+    public String getUrl() {
+        return "job/" + parent.getFullName().replace("/", "/job/") + "/" + number + "/";
+    }
+
     public long getStartTimeInMillis() {
         return started;
     }

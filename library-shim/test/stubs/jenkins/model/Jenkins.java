@@ -12,6 +12,10 @@ public class Jenkins implements ItemGroup<Object> {
         return ONE;
     }
 
+    public String getRootUrl() {
+        return "https://ci.example.com/";
+    }
+
     public List<Object> getGlobalNodeProperties() {
         return properties;
     }

@@ -63,7 +63,16 @@ final class Cases {
             setup.options.put("label", "linux");
             setup.bridge.claims = all -> with(all, "pod", rendered);
         });
+        golden.check("claimed", "sequence", setup -> claims(setup, null));
+        golden.check("claim-lost", "sequence", setup -> claims(setup, "https://other.example.com/job/team/job/web/3/"));
         golden.check("digest", "sequence", setup -> setup.build.parameter("PILOTFISH_PLAN", setup.bridge.digest()));
+    }
+
+    /** A build that the bridge started, perhaps at several masters. */
+    private static void claims(Golden.Setup setup, String holder) {
+        setup.build.parameter("PILOTFISH_BUILD_ID", "r-1");
+        setup.build.parameter("PILOTFISH_BUILD_KEY", "k-1");
+        setup.bridge.claimedBy = holder;
     }
 
     private void ends() throws Exception {

@@ -47,6 +47,9 @@ final class FakeBridge implements AutoCloseable {
     final List<Map.Entry<Integer, String>> troubles = new ArrayList<>();
     /** Breaks off each connection that brings events. */
     boolean losesEvents;
+    /** The run that has the build already. */
+    String claimedBy;
+    final List<Object> claimed = new ArrayList<>();
     /** What each evaluation is refused by. */
     String refusesEvaluations;
 
@@ -95,6 +98,11 @@ final class FakeBridge implements AutoCloseable {
                 }
                 status = trouble.getKey();
                 answer = trouble.getValue();
+            } else if (path.equals("/v1/builds/r-1/claim") && ("Bearer " + TOKEN).equals(token)) {
+                claimed.add(body);
+                if (claimedBy != null) status = 409;
+                answer = claimedBy == null ? JsonOutput.toJson(body) : JsonOutput.toJson(Map.of("title", "A conflict",
+                    "detail", claimedBy + " runs this build already; run nothing and end as not built"));
             } else if (!("Bearer " + (plans ? TOKEN : BUILD_TOKEN)).equals(token)) {
                 throw new IllegalStateException("the token of " + path + " is " + token);
             } else if (plans) {

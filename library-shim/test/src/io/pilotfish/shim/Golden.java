@@ -79,6 +79,7 @@ final class Golden {
                 if (!(shown.remove("at_ms") instanceof Long)) throw new IllegalStateException("an event has no time: " + event);
                 text.append("event ").append(shown.remove("sequence")).append(": ").append(shown.remove("type")).append(' ').append(shown).append('\n');
             }
+            for (Object claim : bridge.claimed) text.append("claim: ").append(new TreeMap<Object, Object>((Map<?, ?>) claim)).append('\n');
             for (Map<?, ?> question : bridge.questions) text.append("question: ").append(new TreeMap<Object, Object>(question)).append('\n');
             for (Object facts : bridge.evaluations) text.append("facts: ").append(new TreeMap<Object, Object>((Map<?, ?>) facts)).append('\n');
             compare(name, setup.world.recorder.steady(text.toString()));

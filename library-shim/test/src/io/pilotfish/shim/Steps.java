@@ -35,7 +35,7 @@ public abstract class Steps extends SerializableScript {
 
         /** A result only gets worse. */
         void worsen(String other) {
-            List<String> order = List.of("SUCCESS", "UNSTABLE", "FAILURE", "ABORTED");
+            List<String> order = List.of("SUCCESS", "UNSTABLE", "FAILURE", "NOT_BUILT", "ABORTED");
             if (order.indexOf(other) > order.indexOf(result == null ? "SUCCESS" : result)) result = other;
         }
     }
