@@ -14,6 +14,9 @@ pub enum FleetError {
         /// Its answer.
         source: io::Error,
     },
+    /// The bridge refuses what is asked of it.
+    #[error("the bridge refuses that: {0}")]
+    Refused(String),
     /// Something is not as it should be.
     #[error("{0}")]
     Other(String),

@@ -2,6 +2,8 @@
 //! the exchanges in `integration/recordings/rest`, with faults that can be switched on, and a ledger of
 //! every stage that a build ran.
 
+pub mod bridge;
+pub mod campaign;
 pub mod error;
 pub mod ledger;
 pub mod master;

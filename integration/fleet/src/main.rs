@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use pilotfish_fleet::FleetError;
 use pilotfish_fleet::master::{self, Level, Options, User};
+use pilotfish_fleet::{bridge, campaign};
 
 /// Simulated masters, and campaigns that stop them while builds run.
 #[derive(Debug, Parser)]
@@ -21,6 +22,63 @@ struct Cli {
 enum Command {
     /// Play one master until it is killed.
     Master(MasterArgs),
+    /// Run the bridge with a fence that knows the pods of the fleet.
+    Bridge(BridgeArgs),
+    /// Ask for builds while masters and bridge are stopped, and judge what was run.
+    Chaos(ChaosArgs),
+}
+
+#[derive(Debug, Args)]
+struct BridgeArgs {
+    /// Where it listens.
+    #[arg(long)]
+    listen: SocketAddr,
+    /// Its catalog.
+    #[arg(long)]
+    catalog: PathBuf,
+    /// Its access tokens.
+    #[arg(long)]
+    tokens: PathBuf,
+    /// Its signing key.
+    #[arg(long)]
+    key: PathBuf,
+    /// The masters.
+    #[arg(long)]
+    masters: PathBuf,
+    /// URL of its database.
+    #[arg(long)]
+    database: String,
+    /// Directory of the pods of the fleet.
+    #[arg(long)]
+    pods: PathBuf,
+    /// How much faster than in the field all waiting is.
+    #[arg(long, default_value_t = 1)]
+    speed: u32,
+}
+
+#[derive(Debug, Args)]
+struct ChaosArgs {
+    /// Directory for everything; it is made anew.
+    #[arg(long)]
+    directory: PathBuf,
+    /// Masters.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(2..=20))]
+    masters: u32,
+    /// Builds.
+    #[arg(long, default_value_t = 200)]
+    builds: u32,
+    /// Which faults, and which builds.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How much faster than in the field all waiting is.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=20))]
+    speed: u32,
+    /// URL of a database, in place of a file of SQLite.
+    #[arg(long)]
+    database: Option<String>,
+    /// The most seconds that it may take once everything is mended.
+    #[arg(long, default_value_t = 180)]
+    patience: u64,
 }
 
 #[derive(Debug, Args)]
@@ -118,10 +176,46 @@ async fn play(args: MasterArgs) -> Result<(), FleetError> {
     Ok(())
 }
 
+async fn chaos(args: ChaosArgs) -> Result<(), FleetError> {
+    let program = std::env::current_exe().map_err(FleetError::io("find this program"))?;
+    let verdict = campaign::run(&campaign::Options {
+        program,
+        directory: args.directory,
+        masters: args.masters,
+        builds: args.builds,
+        seed: args.seed,
+        speed: args.speed,
+        database: args.database,
+        patience: std::time::Duration::from_secs(args.patience),
+    })
+    .await?;
+    println!("seed {}\n{verdict}", args.seed);
+    if verdict.problems.is_empty() {
+        return Ok(());
+    }
+    Err(FleetError::Other("builds did not end as they should".to_owned()))
+}
+
+async fn run_bridge(args: BridgeArgs) -> Result<(), FleetError> {
+    let options = bridge::Options {
+        listen: args.listen,
+        catalog: args.catalog,
+        tokens: args.tokens,
+        key: args.key,
+        masters: args.masters,
+        database: args.database,
+        pods: args.pods,
+        speed: args.speed,
+    };
+    bridge::run(options, |address| println!("bridge http://{address}/")).await
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Master(args) => play(args).await,
+        Command::Bridge(args) => run_bridge(args).await,
+        Command::Chaos(args) => chaos(args).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

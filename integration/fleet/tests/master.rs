@@ -1,4 +1,5 @@
 //! A simulated master as the bridge's own client sees it.
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -10,6 +10,7 @@ mod demo;
 mod dist;
 mod elf;
 mod faults;
+mod fleet;
 mod fuzz;
 mod go;
 mod images;
@@ -49,6 +50,8 @@ enum Recipe {
     Soak(soak::Options),
     /// Cuts, stalls and kills the agent's connections while builds run
     Faults(faults::Options),
+    /// Stops simulated masters and the bridge while builds are routed over them
+    Fleet(fleet::Options),
     /// Runs the fuzz targets
     Fuzz(fuzz::Options),
     /// Builds the static release binary into target/dist
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         Recipe::Bench(options) => bench::run(&context, &options),
         Recipe::Soak(options) => soak::run(&context, &options),
         Recipe::Faults(options) => faults::run(&context, &options),
+        Recipe::Fleet(options) => fleet::run(&context, &options),
         Recipe::Fuzz(options) => fuzz::run(&context, &options),
         Recipe::Dist(options) => dist::run(&context, &options),
         Recipe::Images(options) => images::run(&context, &options),

@@ -4,7 +4,7 @@ use clap::Args;
 
 use crate::budget::{self, Part};
 use crate::context::{Context, Done, run as run_command};
-use crate::{agent, arm64, dist, faults, fuzz, kubernetes, lint, peer, reader, shim, tools};
+use crate::{agent, arm64, dist, faults, fleet, fuzz, kubernetes, lint, peer, reader, shim, tools};
 
 /// Options of `cargo xtask test`.
 #[derive(Debug, Args)]
@@ -16,13 +16,14 @@ pub struct Options {
 
 /// The budgets are for two cores and empty caches. No part takes all of its own: together they stay
 /// below 60 minutes.
-const PARTS: [Part; 13] = [
+const PARTS: [Part; 14] = [
     Part { name: "lint", budget: 480, run: lint::run },
     Part { name: "unit", budget: 840, run: unit },
     Part { name: "replay", budget: 300, run: replay },
     Part { name: "peer", budget: 180, run: conformance },
     Part { name: "jnlp4", budget: 90, run: jnlp4 },
     Part { name: "faults", budget: 240, run: faults::short },
+    Part { name: "fleet", budget: 240, run: fleet::short },
     Part { name: "reader", budget: 60, run: reader::run_it },
     Part { name: "shim", budget: 180, run: shim::run_it },
     Part { name: "fuzz", budget: 540, run: fuzz::short },

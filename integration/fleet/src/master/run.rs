@@ -101,7 +101,10 @@ fn end(shared: &Shared, build: &mut Build, log: &str, result: &str) {
         build.result = Some(result.to_owned());
         build.ended_ms = Some(now_ms());
     });
-    if let (Some(pods), Some(key)) = (&shared.pods, build.parameters.get("PILOTFISH_BUILD_KEY")) {
+    // A run that lost its claim has the key of another run, whose pod it is.
+    if build.claimed
+        && let (Some(pods), Some(key)) = (&shared.pods, build.parameters.get("PILOTFISH_BUILD_KEY"))
+    {
         pods.remove(key);
     }
     shared.changed.notify_waiters();

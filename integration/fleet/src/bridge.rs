@@ -1,0 +1,148 @@
+//! The real bridge, with a fence that knows the pods of the fleet: a file each.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use pilotfish_bridge::masters::{HealthRules, MastersFile, Registry, WatchOptions};
+use pilotfish_bridge::route::{Fence, Fenced, Limits, Lost, RouteOptions, Rules, route_builds};
+use pilotfish_bridge::service::{
+    KeyRing, LiveCatalog, Rates, Server, Service, ServiceOptions, Store, leader::LeaseTimes,
+    read_tokens, watch_masters,
+};
+
+use crate::error::FleetError;
+use crate::pods::{Deleted, Pods};
+
+/// What a bridge of a campaign is.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Its catalog.
+    pub catalog: PathBuf,
+    /// Its access tokens.
+    pub tokens: PathBuf,
+    /// Its signing key.
+    pub key: PathBuf,
+    /// The masters.
+    pub masters: PathBuf,
+    /// URL of its database.
+    pub database: String,
+    /// Directory of the pods.
+    pub pods: PathBuf,
+    /// How much faster than in the field all waiting is.
+    pub speed: u32,
+}
+
+/// Deletes the pods of the fleet. Of a pod that was not made yet nobody can say that it will not be made.
+#[derive(Debug)]
+struct Files(Pods);
+
+#[async_trait::async_trait]
+impl Fence for Files {
+    async fn fence(&self, lost: &Lost) -> Fenced {
+        match self.0.delete(&lost.key) {
+            Ok(Deleted::Gone) => Fenced::Gone,
+            Ok(Deleted::Never) => Fenced::Unknown("its pod was not seen".to_owned()),
+            Err(error) => Fenced::Unknown(error.to_string()),
+        }
+    }
+}
+
+fn other(error: impl std::fmt::Display) -> FleetError {
+    FleetError::Other(error.to_string())
+}
+
+/// Times of the field, so many times faster. The numbers of looks stay.
+fn times(speed: u32) -> (WatchOptions, RouteOptions) {
+    let speed = speed.max(1);
+    let ms = |field: i64| (field / i64::from(speed)).max(1);
+    let rules = HealthRules { slow_ms: 2_000, fast_ms: 1_000, ..HealthRules::default() };
+    let watch =
+        WatchOptions { rules, every: Duration::from_secs(5) / speed, ..WatchOptions::default() };
+    let route = RouteOptions {
+        rules: Rules {
+            lost_after_ms: ms(5_000),
+            stuck_after_ms: ms(300_000),
+            fence_every_ms: ms(30_000),
+            attempts: 1_000,
+            ..Rules::default()
+        },
+        limits: Limits::default(),
+        tick: Duration::from_secs(1) / speed,
+        follow_every: Duration::from_secs(5) / speed,
+        cool_ms: ms(10_000),
+        lease: LeaseTimes {
+            beat: Duration::from_secs(3) / speed,
+            still: Duration::from_secs(10) / speed,
+            give_up: Duration::from_secs(8) / speed,
+        },
+        ..RouteOptions::default()
+    };
+    (watch, route)
+}
+
+/// Runs a bridge until it is killed. `told` gets its address once it listens.
+///
+/// # Errors
+/// [`FleetError`] where it cannot start.
+pub async fn run(options: Options, told: impl FnOnce(SocketAddr)) -> Result<(), FleetError> {
+    let catalog = LiveCatalog::open(&options.catalog).map_err(other)?;
+    let keys = KeyRing::read(&[&options.key]).map_err(other)?;
+    let access = read_tokens(&options.tokens).map_err(other)?;
+    let file = MastersFile::load(&options.masters).map_err(other)?;
+    let registry = Arc::new(Registry::of(&file).map_err(other)?);
+    let store = Store::open(&options.database).await.map_err(other)?;
+    let rates = Rates { access: 1_000_000, ..Rates::default() };
+    let service_options = ServiceOptions { rates, ..ServiceOptions::default() };
+    let service = Service::new(catalog, store, access, keys, BTreeMap::new(), service_options);
+    let service = Arc::new(service.with_masters(registry));
+    let limits = pilotfish_bridge::service::Limits::default();
+    let server =
+        Server::bind(options.listen, Arc::clone(&service), None, limits).await.map_err(other)?;
+    told(server.address().map_err(other)?);
+    let (watch, mut route) = times(options.speed);
+    route.fence = Arc::new(Files(Pods::open(&options.pods)?));
+    let holder = format!("bridge-{}", std::process::id());
+    tokio::join!(
+        server.run(std::future::pending()),
+        watch_masters(Arc::clone(&service), holder.clone(), watch, route.lease),
+        route_builds(Arc::clone(&service), holder, route),
+    );
+    Ok(())
+}
+
+/// A catalog with one pipeline, enough for builds whose stages are simulated.
+///
+/// # Errors
+/// [`FleetError::Io`].
+pub fn write_catalog(directory: &Path) -> Result<(), FleetError> {
+    const FILES: [(&str, &str); 3] = [
+        (
+            "catalog.yaml",
+            "api: pilotfish/v1\nkind: catalog\nname: fleet\nversion: 1.0.0\ndescription: For campaigns.\n",
+        ),
+        (
+            "work.yaml",
+            "api: pilotfish/v1\nkind: pipeline\nname: work\nversion: 1.0.0\ndescription: Some stages.\n\
+             parameters:\n  type: object\n  properties:\n    branch: {type: string, description: Branch.}\n    \
+             FAIL: {type: string, description: Whether it fails.}\nstages:\n  - {name: build, uses: make}\n",
+        ),
+        (
+            "make.yaml",
+            "api: pilotfish/v1\nkind: stage\nname: make\nversion: 1.0.0\ndescription: Calls make.\n\
+             timeout: 10m\ncontainers:\n  - name: main\n    image: busybox:1.37\n    requests: {cpu: 100m, memory: 64Mi}\n\
+             steps:\n  - {script: make}\n",
+        ),
+    ];
+    std::fs::create_dir_all(directory)
+        .map_err(FleetError::io(format!("make {}", directory.display())))?;
+    for (name, text) in FILES {
+        let path = directory.join(name);
+        std::fs::write(&path, text).map_err(FleetError::io(format!("write {}", path.display())))?;
+    }
+    Ok(())
+}
