@@ -1,9 +1,11 @@
 //! JSON with sorted keys and no spaces: the same value is always the same text, whatever order its
 //! type or its map keeps. Digests are made of it.
 //!
-//! It is written in one pass. An object's members are written as they come and put in order at its end,
-//! so nothing is built that is only taken apart again.
+//! It is written in one pass. An object's members are written as they come; where they did not come in
+//! order, they are put in order at its end. Nothing is built that is only taken apart again, and what is
+//! needed to sort is kept from one object to the next.
 
+use std::cmp::Ordering;
 use std::ops::Range;
 
 use serde::ser::{self, Serialize};
@@ -14,58 +16,87 @@ use serde_json::Error;
 /// # Errors
 /// What JSON has no form for, such as a map whose keys are no text, or what the value itself refuses.
 pub(crate) fn to_canonical_json<T: Serialize + ?Sized>(value: &T) -> Result<String, Error> {
-    let mut text = Vec::new();
-    value.serialize(Writer { text: &mut text })?;
-    String::from_utf8(text).map_err(ser::Error::custom)
+    let mut output = Output::default();
+    value.serialize(Writer { output: &mut output })?;
+    String::from_utf8(output.text).map_err(ser::Error::custom)
+}
+
+#[derive(Default)]
+struct Output {
+    text: Vec<u8>,
+    /// The members so far of all objects that are not at their end, inner ones last.
+    members: Vec<Member>,
+    /// Room for the members of an object that are put in order.
+    spare: Vec<u8>,
+}
+
+/// Where a member stands in the text.
+struct Member {
+    /// Its key, without the quotes: they would come after a space and an exclamation mark.
+    key: Range<usize>,
+    /// The key has another place as it is written than as it is meant.
+    escaped: bool,
+    /// All of it, with the quotes.
+    whole: Range<usize>,
 }
 
 struct Writer<'t> {
-    text: &'t mut Vec<u8>,
+    output: &'t mut Output,
 }
 
 /// An array that is being written.
 struct Items<'t> {
-    text: &'t mut Vec<u8>,
+    output: &'t mut Output,
     empty: bool,
     end: &'static [u8],
 }
 
-/// An object that is being written: its members so far, in `text` from `start` on, without commas.
+/// An object that is being written: its members so far are those from `first` on.
 struct Members<'t> {
-    text: &'t mut Vec<u8>,
-    start: usize,
-    all: Vec<Member>,
+    output: &'t mut Output,
+    first: usize,
     end: &'static [u8],
 }
 
-struct Member {
-    key: Key,
-    at: Range<usize>,
-}
+impl Output {
+    fn plain<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
+        serde_json::to_writer(&mut self.text, value)
+    }
 
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Key(std::borrow::Cow<'static, str>);
+    /// How the keys of two members compare as text.
+    fn compare(&self, one: &Member, other: &Member) -> Ordering {
+        let bare = |member: &Member| self.text.get(member.key.clone()).unwrap_or_default();
+        if one.escaped || other.escaped {
+            let meant = |member: &Member| {
+                let quoted = [b"\"", bare(member), b"\""].concat();
+                serde_json::from_slice::<String>(&quoted).unwrap_or_default()
+            };
+            return meant(one).cmp(&meant(other));
+        }
+        bare(one).cmp(bare(other))
+    }
+}
 
 impl<'t> Writer<'t> {
     fn plain<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Error> {
-        serde_json::to_writer(self.text, value)
+        self.output.plain(value)
     }
 
     fn items(self, end: &'static [u8]) -> Items<'t> {
-        self.text.push(b'[');
-        Items { text: self.text, empty: true, end }
+        self.output.text.push(b'[');
+        Items { output: self.output, empty: true, end }
     }
 
     fn members(self, end: &'static [u8]) -> Members<'t> {
-        self.text.push(b'{');
-        let start = self.text.len();
-        Members { text: self.text, start, all: Vec::new(), end }
+        self.output.text.push(b'{');
+        let first = self.output.members.len();
+        Members { output: self.output, first, end }
     }
 
     fn variant(&mut self, name: &str) -> Result<(), Error> {
-        self.text.push(b'{');
-        serde_json::to_writer(&mut *self.text, name)?;
-        self.text.push(b':');
+        self.output.text.push(b'{');
+        self.output.plain(name)?;
+        self.output.text.push(b':');
         Ok(())
     }
 }
@@ -73,46 +104,92 @@ impl<'t> Writer<'t> {
 impl Items<'_> {
     fn item<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
         if !std::mem::replace(&mut self.empty, false) {
-            self.text.push(b',');
+            self.output.text.push(b',');
         }
-        value.serialize(Writer { text: self.text })
+        value.serialize(Writer { output: self.output })
     }
 
     fn finish(self) {
-        self.text.extend_from_slice(self.end);
+        self.output.text.extend_from_slice(self.end);
     }
 }
 
 impl Members<'_> {
-    fn key(&mut self, key: Key) -> Result<(), Error> {
-        let start = self.text.len();
-        serde_json::to_writer(&mut *self.text, &*key.0)?;
-        self.text.push(b':');
-        self.all.push(Member { key, at: start..start });
+    fn key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Error> {
+        let output = &mut *self.output;
+        if output.members.len() > self.first {
+            output.text.push(b',');
+        }
+        let start = output.text.len();
+        output.plain(key)?;
+        match output.text.get(start) {
+            Some(b'"') => {}
+            // A number or a truth value: as a key it is text.
+            Some(b'-' | b'0'..=b'9' | b't' | b'f') => {
+                output.text.insert(start, b'"');
+                output.text.push(b'"');
+            }
+            _ => return Err(ser::Error::custom("the key of a map must be text")),
+        }
+        let end = output.text.len();
+        output.text.push(b':');
+        let key = start + 1..end - 1;
+        let escaped = output.text.get(key.clone()).is_some_and(|key| key.contains(&b'\\'));
+        output.members.push(Member { key, escaped, whole: start..end });
+        Ok(())
+    }
+
+    /// The key of a field of a type: most are plain words, which stand in JSON as they are.
+    fn field(&mut self, name: &'static str) -> Result<(), Error> {
+        if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+            return self.key(name);
+        }
+        let text = &mut self.output.text;
+        if self.output.members.len() > self.first {
+            text.push(b',');
+        }
+        let start = text.len();
+        text.push(b'"');
+        text.extend_from_slice(name.as_bytes());
+        text.extend_from_slice(b"\":");
+        let key = start + 1..start + 1 + name.len();
+        let whole = start..text.len() - 1;
+        self.output.members.push(Member { key, escaped: false, whole });
         Ok(())
     }
 
     fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
-        value.serialize(Writer { text: self.text })?;
-        let end = self.text.len();
-        match self.all.last_mut() {
-            Some(member) => member.at.end = end,
+        value.serialize(Writer { output: self.output })?;
+        let end = self.output.text.len();
+        match self.output.members.get_mut(self.first..).and_then(<[_]>::last_mut) {
+            Some(member) => member.whole.end = end,
             None => return Err(ser::Error::custom("a value without a key")),
         }
         Ok(())
     }
 
-    fn finish(mut self) {
-        self.all.sort_by(|one, other| one.key.cmp(&other.key));
-        let unsorted = self.text.split_off(self.start);
-        for (index, member) in self.all.iter().enumerate() {
-            if index > 0 {
-                self.text.push(b',');
+    fn finish(self) {
+        let output = self.output;
+        // Taken out, so that the text can be looked at while they are sorted.
+        let mut all = std::mem::take(&mut output.members);
+        let own = all.get_mut(self.first..).unwrap_or_default();
+        own.sort_by(|one, other| output.compare(one, other));
+        if !own.is_sorted_by_key(|one| one.whole.start) {
+            let start = own.iter().map(|one| one.whole.start).min().unwrap_or_default();
+            output.spare.clear();
+            for (index, member) in own.iter().enumerate() {
+                if index > 0 {
+                    output.spare.push(b',');
+                }
+                let text = output.text.get(member.whole.clone()).unwrap_or_default();
+                output.spare.extend_from_slice(text);
             }
-            let at = member.at.start - self.start..member.at.end - self.start;
-            self.text.extend_from_slice(unsorted.get(at).unwrap_or_default());
+            output.text.truncate(start);
+            output.text.extend_from_slice(&output.spare);
         }
-        self.text.extend_from_slice(self.end);
+        all.truncate(self.first);
+        output.members = all;
+        output.text.extend_from_slice(self.end);
     }
 }
 
@@ -176,7 +253,7 @@ impl<'t> ser::Serializer for Writer<'t> {
         value.serialize(self)
     }
     fn serialize_unit(self) -> Result<(), Error> {
-        self.text.extend_from_slice(b"null");
+        self.output.text.extend_from_slice(b"null");
         Ok(())
     }
     fn serialize_unit_struct(self, _name: &'static str) -> Result<(), Error> {
@@ -205,8 +282,8 @@ impl<'t> ser::Serializer for Writer<'t> {
         value: &T,
     ) -> Result<(), Error> {
         self.variant(variant)?;
-        value.serialize(Writer { text: self.text })?;
-        self.text.push(b'}');
+        value.serialize(Writer { output: self.output })?;
+        self.output.text.push(b'}');
         Ok(())
     }
     fn serialize_seq(self, _len: Option<usize>) -> Result<Items<'t>, Error> {
@@ -298,14 +375,7 @@ impl ser::SerializeMap for Members<'_> {
     type Ok = ();
     type Error = Error;
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Error> {
-        // What a key of JSON may be made of, and how, is that library's business.
-        match serde_json::to_value(key)? {
-            serde_json::Value::String(text) => self.key(Key(text.into())),
-            other @ (serde_json::Value::Number(_) | serde_json::Value::Bool(_)) => {
-                self.key(Key(other.to_string().into()))
-            }
-            _ => Err(ser::Error::custom("the key of a map must be text")),
-        }
+        self.key(key)
     }
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
         self.value(value)
@@ -324,7 +394,7 @@ impl ser::SerializeStruct for Members<'_> {
         key: &'static str,
         value: &T,
     ) -> Result<(), Error> {
-        self.key(Key(key.into()))?;
+        self.field(key)?;
         self.value(value)
     }
     fn end(self) -> Result<(), Error> {
@@ -341,7 +411,7 @@ impl ser::SerializeStructVariant for Members<'_> {
         key: &'static str,
         value: &T,
     ) -> Result<(), Error> {
-        self.key(Key(key.into()))?;
+        self.field(key)?;
         self.value(value)
     }
     fn end(self) -> Result<(), Error> {

@@ -2,6 +2,7 @@
 //! same statements for both.
 
 mod builds;
+mod checkpoint;
 mod jobs;
 mod leases;
 mod masters;
@@ -10,13 +11,15 @@ mod starts;
 mod together;
 mod usage;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::any::AnyPoolOptions;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::{AnyConnection, AnyPool, Executor as _, Row as _, SqlStr};
+use sqlx::{AnyConnection, AnyPool, Connection as _, Executor as _, Row as _, SqlStr};
 
 pub use builds::{BuildRow, ClaimRow, EventsState};
+use checkpoint::Checkpoints;
 pub use jobs::{CopyRow, JobRow};
 pub use leases::LeaseRow;
 pub use routed::{AttemptChange, Change, NewBuild};
@@ -67,6 +70,7 @@ pub struct Store {
     pool: AnyPool,
     /// Where there is one writer at a time.
     together: Option<Together>,
+    checkpoints: Option<Arc<Checkpoints>>,
 }
 
 /// What became of an idempotency key.
@@ -113,7 +117,14 @@ impl Store {
         });
         Migrator::with_migrations(migrations.into()).run(&pool).await?;
         let together = is_sqlite.then(|| Together::start(pool.clone()));
-        Ok(Self { pool, together })
+        let checkpoints = if is_sqlite {
+            let mut connection = AnyConnection::connect(url).await?;
+            prepare_sqlite(&mut connection).await?;
+            Some(Arc::new(Checkpoints::start(connection)))
+        } else {
+            None
+        };
+        Ok(Self { pool, together, checkpoints })
     }
 
     /// Whether it answers.
@@ -216,6 +227,9 @@ impl Store {
 
     /// Closes the connections.
     pub async fn close(&self) {
+        if let Some(checkpoints) = &self.checkpoints {
+            checkpoints.end().await;
+        }
         self.pool.close().await;
     }
 }
@@ -228,6 +242,8 @@ async fn prepare_sqlite(connection: &mut AnyConnection) -> Result<(), sqlx::Erro
         "PRAGMA synchronous = NORMAL",
         "PRAGMA foreign_keys = ON",
         "PRAGMA busy_timeout = 5000",
+        // A task of its own does that: see `checkpoint`.
+        "PRAGMA wal_autocheckpoint = 0",
     ] {
         connection.execute(statement).await?;
     }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, Row as _};
+use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
 
-use super::{Store, StoreError, insert_plan};
+use super::{Store, StoreError};
 use crate::service::state::StoredPlan;
 
 /// The most events of one build.
@@ -70,10 +70,9 @@ impl Store {
         match shared {
             Some(kept) => Ok(kept),
             None => {
-                let mut transaction = self.pool.begin().await?;
-                let kept = insert_build(&mut transaction, build, body.as_deref()).await?;
-                transaction.commit().await?;
-                Ok(kept)
+                let connection = &mut *self.pool.acquire().await?;
+                let rows = insert_builds(connection, &[(build, body.as_deref())]).await?;
+                rows.into_iter().next().ok_or(StoreError::Database(sqlx::Error::RowNotFound))
             }
         }
     }
@@ -268,33 +267,76 @@ impl Store {
     }
 }
 
-/// Puts a build and its plan in, as a part of a transaction.
-pub(super) async fn insert_build(
+/// Puts builds that are there for the first time in with one statement, and their plans before them with
+/// another; each costs a trip to the thread of the database. A build that was there already is looked up.
+pub(super) async fn insert_builds(
+    connection: &mut AnyConnection,
+    all: &[(&BuildRow, Option<&StoredPlan>)],
+) -> Result<Vec<BuildRow>, StoreError> {
+    let plans: Vec<_> = all.iter().filter_map(|(row, plan)| Some((row, (*plan)?))).collect();
+    if !plans.is_empty() {
+        let statement = format!(
+            "INSERT INTO plans (digest, controller, body, created_at) VALUES {} \
+             ON CONFLICT (digest) DO NOTHING",
+            places(plans.len(), 4)
+        );
+        let mut query = sqlx::query(AssertSqlSafe(statement));
+        for (row, plan) in plans {
+            query = query
+                .bind(row.digest.clone())
+                .bind(row.controller.clone())
+                .bind(plan.text.clone())
+                .bind(row.created_at);
+        }
+        query.execute(&mut *connection).await?;
+    }
+    let statement = format!(
+        "INSERT INTO builds (id, controller, job, number, started_ms, digest, created_at) VALUES {} \
+         ON CONFLICT (controller, job, number, started_ms) DO NOTHING RETURNING id",
+        places(all.len(), 7)
+    );
+    let mut query = sqlx::query(AssertSqlSafe(statement));
+    for (build, _) in all {
+        query = query
+            .bind(build.id.clone())
+            .bind(build.controller.clone())
+            .bind(build.job.clone())
+            .bind(build.number)
+            .bind(build.started_ms)
+            .bind(build.digest.clone())
+            .bind(build.created_at);
+    }
+    let new: Vec<String> = query
+        .fetch_all(&mut *connection)
+        .await?
+        .iter()
+        .map(|row| row.try_get(0))
+        .collect::<Result<_, _>>()?;
+    let mut rows = Vec::with_capacity(all.len());
+    for (build, _) in all {
+        rows.push(if new.contains(&build.id) {
+            (*build).clone()
+        } else {
+            the_build(connection, build).await?
+        });
+    }
+    Ok(rows)
+}
+
+/// `($1, $2), ($3, $4)`: places for the values of rows.
+fn places(rows: usize, columns: usize) -> String {
+    let row = |row: usize| {
+        let all: Vec<String> = (1..=columns).map(|at| format!("${}", row * columns + at)).collect();
+        format!("({})", all.join(", "))
+    };
+    (0..rows).map(row).collect::<Vec<_>>().join(", ")
+}
+
+/// The build that is there in place of one with the same controller, job, number and start.
+async fn the_build(
     connection: &mut AnyConnection,
     build: &BuildRow,
-    plan: Option<&StoredPlan>,
 ) -> Result<BuildRow, StoreError> {
-    if let Some(plan) = plan {
-        let (digest, controller) = (&build.digest, &build.controller);
-        insert_plan(connection, digest, controller, &plan.text, build.created_at).await?;
-    }
-    let done = sqlx::query(
-        "INSERT INTO builds (id, controller, job, number, started_ms, digest, created_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7) \
-         ON CONFLICT (controller, job, number, started_ms) DO NOTHING",
-    )
-    .bind(build.id.clone())
-    .bind(build.controller.clone())
-    .bind(build.job.clone())
-    .bind(build.number)
-    .bind(build.started_ms)
-    .bind(build.digest.clone())
-    .bind(build.created_at)
-    .execute(&mut *connection)
-    .await?;
-    if done.rows_affected() == 1 {
-        return Ok(build.clone());
-    }
     let row = sqlx::query(
         "SELECT id, controller, job, number, started_ms, digest, created_at FROM builds \
          WHERE controller = $1 AND job = $2 AND number = $3 AND started_ms = $4",

@@ -1,8 +1,8 @@
-//! Builds that come at the same time share a transaction.
+//! Builds that come at the same time are written together.
 //!
-//! SQLite has one writer, and each transaction costs it a commit and two trips to its thread. Whoever
-//! asks while one is under way waits for it anyway, so all of those go into the next one. Nobody is
-//! answered before the commit.
+//! SQLite has one writer, and each statement costs it a commit and a trip to its thread. Whoever asks
+//! while one is under way waits for it anyway, so all of those go into the next one. Nobody is answered
+//! before the commit.
 
 use std::sync::Arc;
 
@@ -10,12 +10,12 @@ use sqlx::AnyPool;
 use tokio::sync::{mpsc, oneshot};
 
 use super::StoreError;
-use super::builds::{BuildRow, insert_build};
+use super::builds::{BuildRow, insert_builds};
 use crate::service::state::StoredPlan;
 
 /// How many builds may wait. Beyond it, askers wait for a place.
 const WAITING: usize = 1024;
-/// The most builds of one transaction: the last one's answer waits for all of them.
+/// The most builds of one statement: the last one's answer waits for all of them.
 const AT_ONCE: usize = 64;
 
 /// The way to the task that writes.
@@ -38,7 +38,7 @@ impl Together {
         Self { waiting }
     }
 
-    /// Keeps a build as part of a shared transaction; `None` when that failed and the build has to be
+    /// Keeps a build together with others; `None` when that failed and the build has to be
     /// kept alone, so that one build's trouble is not that of others.
     pub(super) async fn save(
         &self,
@@ -66,11 +66,6 @@ async fn write(pool: AnyPool, mut waiting: mpsc::Receiver<Waiting>) {
 }
 
 async fn insert(pool: &AnyPool, all: &[Waiting]) -> Result<Vec<BuildRow>, StoreError> {
-    let mut transaction = pool.begin().await?;
-    let mut rows = Vec::with_capacity(all.len());
-    for one in all {
-        rows.push(insert_build(&mut transaction, &one.build, one.plan.as_deref()).await?);
-    }
-    transaction.commit().await?;
-    Ok(rows)
+    let builds: Vec<_> = all.iter().map(|one| (&one.build, one.plan.as_deref())).collect();
+    insert_builds(&mut *pool.acquire().await?, &builds).await
 }
