@@ -51,10 +51,9 @@ impl TreeProgress {
 
     fn always(plan: &Plan) -> Self {
         let mut rows = Vec::new();
-        add_rows(&plan.stages, "", &mut rows);
-        for (_, nodes) in plan.post.lists() {
-            add_rows(nodes, "", &mut rows);
-        }
+        let after = plan.post.lists().into_iter().flat_map(|(_, nodes)| nodes);
+        let all: Vec<&PlanNode> = plan.stages.iter().chain(after).collect();
+        add_rows(&all, "", &mut rows);
         let view = View { rows, notes: Vec::new(), drawn: 0, last: None, started: Instant::now() };
         Self { view: Mutex::new(view) }
     }
@@ -78,7 +77,7 @@ impl TreeProgress {
     }
 }
 
-fn add_rows(nodes: &[PlanNode], indent: &str, rows: &mut Vec<Row>) {
+fn add_rows(nodes: &[&PlanNode], indent: &str, rows: &mut Vec<Row>) {
     for (index, node) in nodes.iter().enumerate() {
         let last = index + 1 == nodes.len();
         rows.push(Row {
@@ -89,7 +88,7 @@ fn add_rows(nodes: &[PlanNode], indent: &str, rows: &mut Vec<Row>) {
             state: State::Waiting,
         });
         let inner = format!("{indent}{}", if last { "   " } else { "│  " });
-        add_rows(node.children(), &inner, rows);
+        add_rows(&node.children().iter().collect::<Vec<_>>(), &inner, rows);
     }
 }
 
