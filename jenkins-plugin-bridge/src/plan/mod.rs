@@ -11,6 +11,7 @@ pub mod condition;
 pub mod diff;
 pub mod environment;
 pub mod evaluate;
+pub mod explain;
 mod fill;
 mod fixed;
 pub mod layers;

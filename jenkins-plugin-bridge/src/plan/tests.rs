@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::binding::{bind, plan_job};
 use super::diff::compare;
 use super::evaluate::evaluate;
+use super::explain::explain_jobs;
 use super::tree::{Detail, origins, tree};
 use super::*;
 use crate::catalog::Catalog;
@@ -240,6 +241,10 @@ fn rules_bind_jobs_in_order_and_explain() {
     assert!(error.to_string().contains("does not let the Jenkinsfile"), "{error}");
     let error = bind(catalog, &job("x", json!({}))).unwrap_err().to_string();
     assert!(error.contains("no rule") && error.contains("has no parameter"), "{error}");
+    let all = explain_jobs(catalog, &[service, job("x", json!({}))]);
+    assert!(all.starts_with("== php/shop\nweb-service ") && all.contains("Unit tests"), "{all}");
+    assert!(all.contains("\n== x\nno plan: ") && all.contains("no rule"), "{all}");
+    assert!(all.ends_with("2 jobs: 1 have a plan, 1 have none\n"), "{all}");
 }
 
 #[test]

@@ -19,6 +19,7 @@ use super::show::{Format, show};
 use super::suggest::suggest;
 use crate::catalog::Catalog;
 use crate::error::BridgeError;
+use crate::plan::explain::explain_jobs;
 
 /// The variable that may hold the API token.
 const TOKEN_VARIABLE: &str = "JENKINS_API_TOKEN";
@@ -73,8 +74,12 @@ pub struct InspectArgs {
     /// Propose binding rules for the jobs in place of listing them.
     #[arg(long, conflicts_with = "format")]
     pub suggest: bool,
-    /// Catalog whose pipelines are proposed.
-    #[arg(long, value_name = "DIR", requires = "suggest")]
+    /// Show the plan that each job gets by the bindings of a catalog, and why, in place of listing them.
+    /// Parameters have their defaults.
+    #[arg(long, conflicts_with_all = ["format", "suggest"], requires = "catalog")]
+    pub explain: bool,
+    /// Catalog whose pipelines are proposed or whose plans are explained.
+    #[arg(long, value_name = "DIR", conflicts_with = "format")]
     pub catalog: Option<PathBuf>,
     /// Jobs of one request.
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
@@ -198,6 +203,10 @@ pub async fn inspect(args: &InspectArgs) -> Result<String, BridgeError> {
     let inventory = inventory?;
     cache.save()?;
     let name = args.name.clone().unwrap_or_else(|| host(client.base()));
+    if let (true, Some(catalog)) = (args.explain, &catalog) {
+        let jobs: Vec<_> = inventory.jobs.iter().map(|job| job.record(&name)).collect();
+        return Ok(explain_jobs(catalog, &jobs));
+    }
     if !args.suggest {
         return Ok(show(&inventory, &name, args.format));
     }
