@@ -36,6 +36,13 @@ fn mistakes_of_a_masters_file_are_told_at_once() {
     insta::assert_snapshot!(problems(&text).join("\n"));
 }
 
+#[test]
+fn the_example_is_a_masters_file() {
+    let file = MastersFile::read("masters.yaml", include_str!("../../examples/masters.yaml"));
+    let names: Vec<String> = file.unwrap().masters.keys().map(ToString::to_string).collect();
+    assert_eq!(names, ["north", "south"]);
+}
+
 fn masters_of(urls: &[(&str, &str, &str)]) -> (Registry, tempfile::NamedTempFile) {
     let mut token = tempfile::NamedTempFile::new().unwrap();
     token.write_all(b"11aabb").unwrap();
