@@ -41,7 +41,7 @@ pub use client::{Answer, Client, ClientOptions, Conditional, Login, ProxyChoice,
 pub use error::RestError;
 pub use inventory::{Inventory, ReadOptions, Statistics};
 pub use model::{ActiveChoiceScript, Job, Parameter, ParameterKind, ScriptSource};
-pub use name::JobName;
+pub use name::{JobName, percent_decoded};
 pub use node::{NodeName, NodeState, Switched};
 pub use overview::{Nodes, Pulse};
 pub use progress::{Progress, ProgressSink};

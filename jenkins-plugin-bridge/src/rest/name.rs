@@ -59,7 +59,7 @@ impl JobName {
         let mut rest = path.trim_matches('/').split('/');
         while let Some(word) = rest.next() {
             match (word, rest.next()) {
-                ("job", Some(name)) => parts.push(decode(name)),
+                ("job", Some(name)) => parts.push(percent_decoded(name)),
                 // A view (`view/all/job/x`) is no part of the name of a job.
                 ("view", Some(_)) => {}
                 _ => break,
@@ -111,7 +111,7 @@ impl JobName {
     /// The last part, decoded: the branch, where the job is one of a multibranch project.
     #[must_use]
     pub fn branch(&self) -> String {
-        decode(self.0.rsplit('/').next().unwrap_or_default())
+        percent_decoded(self.0.rsplit('/').next().unwrap_or_default())
     }
 }
 
@@ -140,7 +140,8 @@ pub(super) fn encode(text: &str, into: &mut String) {
 }
 
 /// Undoes percent-encoding; what is not well encoded stays as it is.
-pub(super) fn decode(text: &str) -> String {
+#[must_use]
+pub fn percent_decoded(text: &str) -> String {
     let bytes = text.as_bytes();
     let digit = |at: usize| bytes.get(at).and_then(|byte| char::from(*byte).to_digit(16));
     let mut decoded = Vec::with_capacity(bytes.len());

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::name::decode;
+use super::name::percent_decoded;
 use super::tree;
 
 /// A recorded exchange.
@@ -204,7 +204,7 @@ async fn serve(mut stream: TcpStream, answer: impl FnOnce(&Seen) -> Reply) {
         }
     }
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let tree = query.split('&').find_map(|pair| pair.strip_prefix("tree=")).map(decode);
+    let tree = query.split('&').find_map(|pair| pair.strip_prefix("tree=")).map(percent_decoded);
     let request = Seen {
         method,
         path: path.to_owned(),

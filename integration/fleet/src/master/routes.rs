@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use pilotfish_bridge::rest::percent_decoded;
 use serde_json::{Value, json};
 
 use super::state::Shared;
@@ -150,27 +151,12 @@ fn quiet(shared: &Shared, asked: &Asked, on: bool) -> Result<Answer, Answer> {
     Ok(Answer::empty(302).header("Location", "/"))
 }
 
-/// Undoes percent-encoding and `+`; what is not well encoded stays as it is.
-pub(super) fn decode(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let digit = |at: usize| bytes.get(at).and_then(|byte| char::from(*byte).to_digit(16));
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        let code = match (byte, digit(at + 1), digit(at + 2)) {
-            (b'%', Some(high), Some(low)) => u8::try_from(high * 16 + low).ok(),
-            _ => None,
-        };
-        decoded.push(code.unwrap_or(byte));
-        at += if code.is_some() { 3 } else { 1 };
-    }
-    String::from_utf8_lossy(&decoded).into_owned()
-}
-
 /// A query or the body of a form.
 pub(super) fn form(text: &str) -> BTreeMap<String, String> {
     text.split('&')
         .filter_map(|pair| pair.split_once('='))
-        .map(|(name, value)| (decode(&name.replace('+', " ")), decode(&value.replace('+', " "))))
+        .map(|(name, value)| {
+            (percent_decoded(&name.replace('+', " ")), percent_decoded(&value.replace('+', " ")))
+        })
         .collect()
 }

@@ -11,6 +11,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use pilotfish_bridge::rest::percent_decoded;
 use tokio::net::TcpListener;
 
 use super::control::delay;
@@ -89,7 +90,7 @@ async fn answer(request: Request<Incoming>, shared: &Arc<Shared>) -> Option<Resp
     let (path, query) = (parts.uri.path().to_owned(), parts.uri.query().unwrap_or_default());
     let asked = Asked {
         method: parts.method.as_str().to_owned(),
-        segments: path.split('/').filter(|part| !part.is_empty()).map(routes::decode).collect(),
+        segments: path.split('/').filter(|part| !part.is_empty()).map(percent_decoded).collect(),
         query: routes::form(query),
         body: String::from_utf8_lossy(&bytes).into_owned(),
         level: shared.level(login.as_ref().map(|(name, token)| (name.as_str(), token.as_str()))),
