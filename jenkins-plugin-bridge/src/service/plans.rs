@@ -301,7 +301,7 @@ async fn grant(
             let known =
                 service.store.find_build(&job.controller, &job.job, number, started_ms).await?;
             let Some(known) = known else { return Err(error.into()) };
-            return signed(service, known, None, None, true).await;
+            return signed_again(service, known, None, None).await;
         }
     };
     let Some(made) = made else { return Err(Problem::missing("plan")) };
@@ -315,30 +315,42 @@ async fn grant(
         created_at: service.now_signed(),
     };
     // A build that the cluster cannot have is refused before it is one.
-    pods::of_build(service, &row, &made.plan).await?;
+    let pod = pods::of_build(service, &row, &made.plan).await?;
     let body = (!service.is_known(&made.digest)).then(|| Arc::clone(&made));
     let kept = service.store.save_build(&row, body).await?;
     service.remember(Arc::clone(&made));
-    let is_known = kept.id != row.id;
-    if !is_known {
+    if kept.id == row.id {
         service.metrics.builds.fetch_add(1, Relaxed);
+        return signed(service, kept, &made, pod, binding, false);
     }
     // What says how the plan came about is true of this plan only.
     let same = kept.digest == made.digest;
-    signed(service, kept, same.then_some(made), binding.filter(|_| same), is_known).await
+    signed_again(service, kept, same.then_some(made), binding.filter(|_| same)).await
 }
 
-async fn signed(
+/// The answer to a build that has its plan, and keeps it.
+async fn signed_again(
     service: &Service,
     row: BuildRow,
     plan: Option<Arc<StoredPlan>>,
     binding: Option<BindingReport>,
-    is_known: bool,
 ) -> Result<PlanAnswer, Problem> {
     let plan = match plan {
         Some(plan) => plan,
         None => service.plan(&row.digest).await?.ok_or_else(|| Problem::missing("plan"))?,
     };
+    let pod = pods::of_build(service, &row, &plan.plan).await?;
+    signed(service, row, &plan, pod, binding, true)
+}
+
+fn signed(
+    service: &Service,
+    row: BuildRow,
+    plan: &StoredPlan,
+    pod: Option<BuildPod>,
+    binding: Option<BindingReport>,
+    is_known: bool,
+) -> Result<PlanAnswer, Problem> {
     let issued_at = service.now();
     let expires_at = issued_at + service.options.plan_lifetime.as_secs();
     let claims = BuildClaims { build: row.id.clone(), digest: row.digest.clone(), expires_at };
@@ -356,7 +368,7 @@ async fn signed(
     payload.pop();
     payload.push_str(",\"plan\":");
     payload.push_str(&plan.text);
-    if let Some(pod) = pods::of_build(service, &row, &plan.plan).await? {
+    if let Some(pod) = pod {
         let pod = to_canonical_json(&pod).map_err(|error| Problem::internal(&error))?;
         payload.push_str(",\"pod\":");
         payload.push_str(&pod);
