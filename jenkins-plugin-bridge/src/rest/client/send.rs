@@ -139,16 +139,19 @@ impl Client {
     ) -> Result<(HeaderMap, Vec<u8>), RestError> {
         let mut url = self.url(path)?;
         url.query_pairs_mut().extend_pairs(query);
+        let raw = self.get_once(&url).await?;
+        Ok((raw.headers, raw.body))
+    }
+
+    /// One try, and a success.
+    async fn get_once(&self, url: &Url) -> Result<Raw, RestError> {
         let raw = {
             let _place = self.places.acquire().await;
             self.once(Method::GET, url.clone(), HeaderMap::new(), None)
                 .await
-                .map_err(|trouble| self.trouble(&url, trouble, 1))?
+                .map_err(|trouble| self.trouble(url, trouble, 1))?
         };
-        if !raw.status.is_success() {
-            return Err(self.failure(&url, &raw, 1).error());
-        }
-        Ok((raw.headers, raw.body))
+        if raw.status.is_success() { Ok(raw) } else { Err(self.failure(url, &raw, 1).error()) }
     }
 
     async fn post_once(&self, url: &Url, headers: HeaderMap, body: &str) -> Result<Raw, RestError> {
@@ -161,15 +164,7 @@ impl Client {
     /// A crumb and the session that it holds for.
     async fn add_crumb(&self, headers: &mut HeaderMap) -> Result<(), RestError> {
         let url = self.url("crumbIssuer/api/json")?;
-        let raw = {
-            let _place = self.places.acquire().await;
-            self.once(Method::GET, url.clone(), HeaderMap::new(), None)
-                .await
-                .map_err(|trouble| self.trouble(&url, trouble, 1))?
-        };
-        if !raw.status.is_success() {
-            return Err(self.failure(&url, &raw, 1).error());
-        }
+        let raw = self.get_once(&url).await?;
         if !answer::is_expected(&raw.headers, "JSON") {
             return Err(answer::not_the_api(&shown(&url), &raw.headers, &raw.body, "JSON"));
         }
