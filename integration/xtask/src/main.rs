@@ -16,10 +16,12 @@ mod go;
 mod images;
 mod kubernetes;
 mod lint;
+mod maven;
 mod peer;
 mod reader;
 mod shim;
 mod soak;
+mod sonarqube;
 mod test;
 mod tools;
 
@@ -60,6 +62,8 @@ enum Recipe {
     Images(images::Options),
     /// Brings a real Kubernetes up and down, and runs the tests that need one
     Kubernetes(kubernetes::Options),
+    /// Tries the stage of SonarQube against a real server, which it fetches
+    Sonarqube,
 }
 
 fn main() -> ExitCode {
@@ -76,6 +80,7 @@ fn main() -> ExitCode {
         Recipe::Dist(options) => dist::run(&context, &options),
         Recipe::Images(options) => images::run(&context, &options),
         Recipe::Kubernetes(options) => kubernetes::run(&context, &options),
+        Recipe::Sonarqube => sonarqube::run_it(&context),
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,
