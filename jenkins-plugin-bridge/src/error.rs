@@ -107,6 +107,14 @@ pub enum BridgeError {
     /// A controller could not be read.
     #[error(transparent)]
     Rest(#[from] crate::rest::RestError),
+    /// A running service was asked and did not do it.
+    #[error("the service at {message}")]
+    Service {
+        /// The HTTP status of its refusal; nothing where there was no answer.
+        status: Option<u16>,
+        /// Its address, and what it said.
+        message: String,
+    },
     /// A cluster could not be reached, or said no.
     #[error(transparent)]
     Cluster(#[from] crate::cluster::ClusterError),

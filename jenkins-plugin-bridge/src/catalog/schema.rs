@@ -51,14 +51,15 @@ static FORMATS: LazyLock<Vec<Format>> = LazyLock::new(|| {
         format::<crate::pod::Profile>("pod-profile"),
         format::<crate::masters::MastersFile>("masters"),
         format::<crate::cluster::ClustersFile>("clusters"),
+        format::<crate::jobs::JobsFile>("jobs"),
     ]
     .into_iter()
     .flatten()
     .collect()
 });
 
-/// All formats, catalog files first, then the job record, the plan, the pod profile, the masters
-/// and the file of clusters.
+/// All formats, catalog files first, then the job record, the plan, the pod profile, and the files of
+/// masters, clusters and jobs.
 #[must_use]
 pub fn formats() -> &'static [Format] {
     &FORMATS
@@ -185,7 +186,7 @@ mod tests {
 
     #[test]
     fn every_format_has_a_schema_that_compiles() {
-        assert_eq!(formats().len(), 11);
+        assert_eq!(formats().len(), 12);
     }
 
     /// Run with `UPDATE_SCHEMAS=1` after a change of the types.

@@ -62,7 +62,7 @@ pub(super) fn lint(arguments: &LintArguments) -> Result<u8, BridgeError> {
 /// Arguments of `schema`.
 #[derive(Debug, Args)]
 pub struct SchemaArguments {
-    /// The format: catalog, stage, pipeline, layer, bindings, example, job, plan, pod-profile, masters.
+    /// The format: catalog, stage, pipeline, layer, bindings, example, job, plan, pod-profile, masters, clusters, jobs.
     #[arg(required_unless_present = "output")]
     format: Option<String>,
     /// Write all schemas to this directory.

@@ -8,7 +8,9 @@ mod plan;
 mod pod;
 mod remote;
 mod run;
+mod service;
 mod sizing;
+mod table;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -61,6 +63,18 @@ pub enum Command {
     Inspect(crate::rest::InspectArgs),
     /// Serve plans to controllers over HTTP.
     Serve(crate::service::ServeArgs),
+    /// Show the masters of a running service and the labels that they cover, or check what it may do there.
+    Masters(service::MastersArguments),
+    /// Show the jobs of a running service, keep those of a file, or mend their copies on masters.
+    Jobs(service::JobsArguments),
+    /// Ask a running service for a build, whatever master runs it.
+    Trigger(service::TriggerArguments),
+    /// Show the builds of a running service, or one with its attempts.
+    Builds(service::BuildsArguments),
+    /// Write the log of a build, whatever master has it.
+    Logs(service::LogsArguments),
+    /// Watch masters, what waits and what runs.
+    Top(service::TopArguments),
     /// Make a key that plans are signed by.
     Keygen(crate::service::KeyArgs),
     /// Make an access token for the service.
@@ -119,6 +133,12 @@ pub fn execute(cli: Cli) -> ExitCode {
         Command::Docs(arguments) => catalog_commands::docs(&arguments),
         Command::Inspect(arguments) => remote::inspect(&arguments),
         Command::Serve(arguments) => remote::serve(&arguments),
+        Command::Masters(arguments) => service::masters(&arguments),
+        Command::Jobs(arguments) => service::jobs(&arguments),
+        Command::Trigger(arguments) => service::trigger(&arguments),
+        Command::Builds(arguments) => service::builds(&arguments),
+        Command::Logs(arguments) => service::logs(&arguments),
+        Command::Top(arguments) => service::top(&arguments),
         Command::Keygen(arguments) => remote::keygen(&arguments),
         Command::Token(arguments) => remote::token(&arguments),
     };

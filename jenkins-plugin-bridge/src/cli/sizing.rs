@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::remote::runtime;
+use super::table::Table;
 use super::{PASSED, complain, print};
 use crate::error::BridgeError;
 use crate::pod::sizing::SizingSettings;
@@ -58,14 +59,13 @@ pub(super) fn execute(arguments: &SizingArguments) -> Result<u8, BridgeError> {
 
 fn table(rows: &[SizingRow]) -> String {
     let mebibytes = |bytes: u64| format!("{} Mi", bytes.div_ceil(1 << 20));
-    let mut lines =
-        vec![["JOB", "STAGE", "CONTAINER", "BUILDS", "P95", "ASK FOR"].map(str::to_owned)];
+    let mut table = Table::new(&["JOB", "STAGE", "CONTAINER", "BUILDS", "P95", "ASK FOR"]);
     for row in rows {
         let ask = row.recommended.map_or_else(
             || "too few builds".to_owned(),
             |one| format!("{}m, {}", one.cpu_millis, mebibytes(one.memory_bytes)),
         );
-        lines.push([
+        table.line([
             format!("{}/{}", row.controller, row.job),
             row.stage.clone(),
             row.container.clone(),
@@ -74,11 +74,5 @@ fn table(rows: &[SizingRow]) -> String {
             ask,
         ]);
     }
-    let wide = |column: usize| lines.iter().map(|line| line[column].chars().count()).max();
-    let widths: Vec<usize> = (0..6).map(|column| wide(column).unwrap_or(0)).collect();
-    let line = |cells: &[String; 6]| {
-        let cells = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
-        format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
-    };
-    lines.iter().filter(|_| !rows.is_empty()).map(line).collect()
+    table.text()
 }

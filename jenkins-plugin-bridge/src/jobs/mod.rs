@@ -9,4 +9,4 @@ pub mod definition;
 mod model;
 
 pub use copies::{CopyState, inspect_copy, mend_copy, remove_copy};
-pub use model::{JobParameter, JobSpec, problems};
+pub use model::{JobParameter, JobSpec, JobsFile, problems};

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::model::Identifier;
+use crate::catalog::model::{Api, Identifier};
 use crate::error::Problem;
 use crate::masters::file::Label;
 use crate::rest::JobName;
@@ -54,6 +54,45 @@ pub struct JobSpec {
     /// A master of this zone is better than another one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<Identifier>,
+}
+
+/// Marks a file of jobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum JobsKind {
+    /// The only value.
+    #[serde(rename = "jobs")]
+    Kind,
+}
+
+/// Jobs in a file, for `jobs apply`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JobsFile {
+    /// Version of the file format.
+    pub api: Api,
+    /// `jobs`.
+    pub kind: JobsKind,
+    /// The jobs.
+    pub jobs: Vec<JobSpec>,
+}
+
+impl JobsFile {
+    /// Everything that is wrong with the jobs.
+    #[must_use]
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut all = Vec::new();
+        let mut names = BTreeSet::new();
+        for (index, job) in self.jobs.iter().enumerate() {
+            let at = |path: &str| format!("jobs.{index}.{path}");
+            all.extend(
+                problems(job).into_iter().map(|one| Problem::new(at(&one.path), one.message)),
+            );
+            if !names.insert(&job.name) {
+                all.push(Problem::new(at("name"), format!("{} is there already", job.name)));
+            }
+        }
+        all
+    }
 }
 
 /// A parameter of a job.
@@ -120,4 +159,19 @@ pub fn problems(job: &JobSpec) -> Vec<Problem> {
 
 fn is_no_xml(one: char) -> bool {
     (one.is_control() && one != '\n' && one != '\t') || matches!(one, '\u{fffe}' | '\u{ffff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::read::{typed, yaml};
+
+    #[test]
+    fn the_example_is_a_file_of_jobs_and_a_name_is_there_once() {
+        let text = include_str!("../../examples/jobs.yaml");
+        let mut file: JobsFile = typed("jobs", yaml(text).unwrap()).unwrap();
+        assert_eq!(file.problems(), []);
+        file.jobs.push(file.jobs[0].clone());
+        assert_eq!(file.problems()[0].path, "jobs.1.name");
+    }
 }

@@ -3,8 +3,9 @@
 //!
 //! [`file`] has the types of the masters file, [`health`] judges what a look at a master showed (with no
 //! clock and no network), [`registry`] keeps the masters with their state in memory, [`watch`] looks at
-//! them, and [`labels`] says which labels too few masters have.
+//! them, [`labels`] says which labels too few masters have, and [`check`] what the bridge may do at one.
 
+pub mod check;
 pub mod file;
 pub mod health;
 pub mod labels;
@@ -15,6 +16,7 @@ pub mod window;
 #[cfg(test)]
 mod tests;
 
+pub use check::{MasterCheck, PermissionCheck, PermissionState, check};
 pub use file::{Labels, MasterSpec, MastersFile, Permission};
 pub use health::{Health, HealthRules, Observation, Seen, State};
 pub use labels::{LabelCover, cover};

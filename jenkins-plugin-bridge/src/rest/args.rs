@@ -159,7 +159,8 @@ impl ConnectArgs {
     }
 }
 
-fn read_token(file: &Path) -> Result<Zeroizing<String>, RestError> {
+/// Reads a token from a file, with whatever blanks are around it.
+pub(crate) fn read_token(file: &Path) -> Result<Zeroizing<String>, RestError> {
     let setup = |reason: String| RestError::Setup {
         what: format!("token file {}", file.display()),
         reason,

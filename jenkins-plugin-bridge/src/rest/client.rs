@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 pub use answer::{Answer, Conditional, Validators};
+pub(crate) use send::chain as causes;
 
 use super::error::RestError;
 use super::name::JobName;

@@ -126,7 +126,7 @@ fn shorten(text: &str) -> String {
 }
 
 /// Percent-encodes all but the unreserved characters of RFC 3986.
-pub(super) fn encode(text: &str, into: &mut String) {
+pub(crate) fn encode(text: &str, into: &mut String) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {

@@ -77,7 +77,9 @@ impl NodeName {
         &self.0
     }
 
-    fn path(&self) -> String {
+    /// The path of its pages, as `computer/agent-1/`.
+    #[must_use]
+    pub fn path(&self) -> String {
         let mut path = String::from("computer/");
         encode(&self.0, &mut path);
         path.push('/');

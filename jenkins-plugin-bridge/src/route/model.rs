@@ -24,6 +24,16 @@ pub enum BuildState {
 }
 
 impl BuildState {
+    /// All, in the order in which a build has them.
+    pub const ALL: [Self; 6] = [
+        Self::Waiting,
+        Self::Triggering,
+        Self::Queued,
+        Self::Running,
+        Self::Unknown,
+        Self::Finished,
+    ];
+
     /// As it is written.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -40,16 +50,7 @@ impl BuildState {
     /// Reads it.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        [
-            Self::Waiting,
-            Self::Triggering,
-            Self::Queued,
-            Self::Running,
-            Self::Unknown,
-            Self::Finished,
-        ]
-        .into_iter()
-        .find(|one| one.as_str() == text)
+        Self::ALL.into_iter().find(|one| one.as_str() == text)
     }
 
     /// Whether a master has it, or may have it.
@@ -73,6 +74,18 @@ pub enum LostPolicy {
     Rerun,
     /// It has failed.
     Fail,
+}
+
+impl LostPolicy {
+    /// As it is written.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Wait => "wait",
+            Self::Rerun => "rerun",
+            Self::Fail => "fail",
+        }
+    }
 }
 
 /// What a build needs of a master.

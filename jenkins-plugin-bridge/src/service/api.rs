@@ -54,6 +54,7 @@ fn handler(id: OperationId) -> MethodRouter<Arc<Service>> {
         OperationId::report_usage => post(handlers::report_usage),
         OperationId::get_sizing => get(handlers::get_sizing),
         OperationId::get_masters => get(handlers::get_masters),
+        OperationId::check_master => get(handlers::check_master),
         OperationId::get_labels => get(handlers::get_labels),
         OperationId::save_job => post(handlers::save_job),
         OperationId::list_jobs => get(handlers::list_jobs),

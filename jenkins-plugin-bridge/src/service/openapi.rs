@@ -134,6 +134,9 @@ operations! {
     get_masters get "/v1/masters", Needs::Scope("masters:read"),
         None, Some(schema::<Vec<types::MasterAnswer>>), &[401, 403],
         "The masters, and how each is.";
+    check_master get "/v1/masters/{name}/check", Needs::Scope("masters:read"),
+        None, Some(schema::<crate::masters::MasterCheck>), &[401, 403, 404, 502, 504],
+        "What the user of the bridge may do at a master, and what it lacks for each degree of permission. Nothing is changed there.";
     get_labels get "/v1/labels", Needs::Scope("masters:read"),
         None, Some(schema::<Vec<crate::masters::LabelCover>>), &[401, 403],
         "The labels, and which masters can run builds of each. Fewer than two is an alert.";
@@ -157,8 +160,8 @@ operations! {
         &[400, 401, 403, 404, 413, 422],
         "Asks for a build, whatever master runs it. The same Idempotency-Key gives the same build.";
     list_builds get "/v1/builds", Needs::Scope("builds:read"),
-        None, Some(schema::<Vec<routed::RoutedBuild>>), &[401, 403],
-        "The newest builds of the bridge.";
+        None, Some(schema::<Vec<routed::RoutedBuild>>), &[400, 401, 403],
+        "The newest builds of the bridge; those of `job`, of `master`, with `number`, in `state` (`live` for all that have not ended), at most `limit`.";
     stop_build post "/v1/builds/{id}/stop", Needs::Scope("builds:trigger"),
         None, Some(schema::<routed::RoutedBuild>), &[401, 403, 404, 409, 502, 504],
         "Stops a build of the bridge, wherever it is.";

@@ -22,7 +22,7 @@ pub use builds::{BuildRow, ClaimRow, EventsState};
 use checkpoint::Checkpoints;
 pub use jobs::{CopyRow, JobRow};
 pub use leases::LeaseRow;
-pub use routed::{AttemptChange, Change, NewBuild};
+pub use routed::{AttemptChange, BuildFilter, Change, NewBuild, StateFilter};
 use together::Together;
 pub use usage::UsageRow;
 

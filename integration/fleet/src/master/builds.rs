@@ -54,6 +54,11 @@ pub(super) fn answer(
     let of_job = (job.to_owned(), 0)..=(job.to_owned(), u64::MAX);
     let number = match number {
         "lastBuild" => master.builds.range(of_job).next_back().map(|(key, _)| key.1),
+        "lastCompletedBuild" => master
+            .builds
+            .range(of_job)
+            .rfind(|(_, build)| build.result.is_some())
+            .map(|(key, _)| key.1),
         "lastSuccessfulBuild" => master
             .builds
             .range(of_job)
@@ -89,8 +94,10 @@ pub(super) fn answer(
         ("GET", ["testReport", "api", "json"]) => Err(shapes::NO_TESTS.answer()),
         ("POST", ["stop"]) => {
             needs(asked, Level::Trigger, "hudson.model.Item.Cancel")?;
-            build.stopped = true;
-            shared.keep(&Line::Build(build));
+            if build.result.is_none() {
+                build.stopped = true;
+                shared.keep(&Line::Build(build));
+            }
             let place = url(shared, build);
             drop(master);
             shared.changed.notify_waiters();

@@ -69,6 +69,10 @@ pub(super) fn answer(shared: &Shared, asked: &Asked, rest: &[&str]) -> Result<An
         ("GET", ["api", "json"]) => {
             return Ok(cut(asked, shapes::NODE.answer(), &computers(shared, &master)));
         }
+        ("GET" | "HEAD", ["new"]) => {
+            needs(asked, Level::Full, "hudson.model.Computer.Create")?;
+            return Ok(Answer::empty(200));
+        }
         ("POST", ["doCreateItem"]) => {
             needs(asked, Level::Full, "hudson.model.Computer.Create")?;
             let node = read(asked).ok_or_else(|| Answer::empty(400))?;
@@ -86,7 +90,7 @@ pub(super) fn answer(shared: &Shared, asked: &Asked, rest: &[&str]) -> Result<An
     let Some(node) = master.nodes.get_mut(*name) else { return Err(shapes::MISSING.answer()) };
     match (asked.method.as_str(), rest) {
         ("GET", ["api", "json"]) => Ok(cut(asked, shapes::NODE.answer(), &json(node))),
-        ("GET", ["jenkins-agent.jnlp"]) => {
+        ("GET" | "HEAD", ["jenkins-agent.jnlp"]) => {
             needs(asked, Level::Full, "hudson.model.Computer.Connect")?;
             let mut random = Random::of(&format!("{}/{name}", shared.options.name));
             let secret: String = (0..4).map(|_| format!("{:016x}", random.number())).collect();

@@ -89,6 +89,10 @@ pub(super) fn answer(shared: &Arc<Shared>, asked: &Asked) -> Answer {
         (_, ["computer", rest @ ..]) => nodes::answer(shared, asked, rest),
         ("GET", ["label", label, "api", "json"]) => Ok(nodes::label(shared, asked, label)),
         ("POST", ["createItem"]) => jobs::create(shared, asked, ""),
+        // Seen live: the form of a new job, and that of a new node.
+        ("GET" | "HEAD", ["newJob"]) => {
+            needs(asked, Level::Full, "hudson.model.Item.Create").map(|()| Answer::empty(200))
+        }
         (_, ["job", ..]) => in_job(shared, asked, &segments),
         _ => Ok(shapes::MISSING.answer()),
     };
@@ -115,6 +119,10 @@ fn in_job(shared: &Arc<Shared>, asked: &Asked, segments: &[&str]) -> Result<Answ
         (_, ["config.xml"]) => jobs::config(shared, asked, &name),
         ("POST", ["doDelete"]) => jobs::delete(shared, asked, &name),
         ("POST", ["buildWithParameters"]) => queue::trigger(shared, asked, &name),
+        // Seen live: the permission is looked at before the method.
+        (_, ["buildWithParameters"]) => {
+            needs(asked, Level::Trigger, "hudson.model.Item.Build").and(Err(Answer::empty(405)))
+        }
         ("POST", ["build"]) => Ok(shapes::NOTHING_SUBMITTED.answer()),
         (_, [number, after @ ..]) => builds::answer(shared, asked, &name, number, after),
         _ => Err(shapes::MISSING.answer()),

@@ -188,7 +188,7 @@ fn title(body: &[u8]) -> Option<String> {
 }
 
 /// Foreign text for a message: one line, no control characters, not long.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     let clean: String = text
         .chars()
         .map(|one| if one.is_control() { ' ' } else { one })

@@ -143,6 +143,25 @@ impl Client {
         Ok((raw.headers, raw.body))
     }
 
+    /// What a page answers to one request of this method, whatever that is. Nothing of the page is read.
+    pub(in crate::rest) async fn answer_of(
+        &self,
+        method: Method,
+        path: &str,
+    ) -> Result<(StatusCode, Option<String>), RestError> {
+        let url = self.url(path)?;
+        let _place = self.places.acquire().await;
+        let raw = self
+            .once(method, url.clone(), HeaderMap::new(), None)
+            .await
+            .map_err(|trouble| self.trouble(&url, trouble, 1))?;
+        let lacks = answer::text(&raw.headers, "x-required-permission").map(answer::printable);
+        if raw.status == StatusCode::UNAUTHORIZED || raw.status.is_server_error() {
+            return Err(self.failure(&url, &raw, 1).error());
+        }
+        Ok((raw.status, lacks))
+    }
+
     /// One try, and a success.
     async fn get_once(&self, url: &Url) -> Result<Raw, RestError> {
         let raw = {
@@ -291,7 +310,7 @@ fn shown(url: &Url) -> String {
 }
 
 /// An error with its causes. The address is left out: the message around it has it.
-pub(super) fn chain(error: &reqwest::Error) -> String {
+pub(crate) fn chain(error: &reqwest::Error) -> String {
     let mut words = Vec::new();
     let mut cause = error.source();
     while let Some(one) = cause.take_if(|_| words.len() < CAUSES) {

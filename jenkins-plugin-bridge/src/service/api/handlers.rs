@@ -26,7 +26,7 @@ use crate::service::state::{Service, StoredPlan};
 
 pub use builds::{add_events, claim_build, evaluate_plan, get_build};
 pub use jobs::{get_job, keep_job, list_jobs, remove_job, save_job};
-pub use masters::{get_labels, get_masters};
+pub use masters::{check_master, get_labels, get_masters};
 pub use nodes::{bring_node_back, take_node_out};
 pub use routed::{create_build, get_log, list_builds, stop_build};
 pub use usage::{get_sizing, report_usage};

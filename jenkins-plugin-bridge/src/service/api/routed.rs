@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::jobs::{CopyState, JobSpec};
 use crate::masters::file::Label;
 use crate::route::{Attempt, Build, BuildState, LostPolicy};
+use crate::service::store::{BuildFilter, StateFilter};
 
 /// Asks for a build. The same `Idempotency-Key` gives the same build.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -105,6 +106,46 @@ impl RoutedBuild {
             finished_ms: build.finished_ms,
             attempts,
         }
+    }
+}
+
+/// Which builds.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ListQuery {
+    /// Of this job.
+    pub job: Option<String>,
+    /// At this master.
+    pub master: Option<String>,
+    /// With this number.
+    pub number: Option<i64>,
+    /// In this state; `live` for all that have not ended.
+    pub state: Option<String>,
+    /// At most so many.
+    pub limit: Option<u32>,
+}
+
+impl ListQuery {
+    /// The same for the store.
+    ///
+    /// # Errors
+    /// A message about a state that there is not.
+    pub fn filter(self, most: u32) -> Result<BuildFilter, String> {
+        let states = match self.state.as_deref() {
+            None => None,
+            Some("live") => Some(StateFilter::Live),
+            Some(text) => Some(StateFilter::One(BuildState::parse(text).ok_or_else(|| {
+                let known = BuildState::ALL.iter().map(|one| one.as_str()).chain(["live"]);
+                format!("`{text}` is no state{}", crate::text::nearest_hint(text, known))
+            })?)),
+        };
+        Ok(BuildFilter {
+            job: self.job,
+            master: self.master,
+            number: self.number,
+            states,
+            limit: i64::from(self.limit.unwrap_or(most).min(most)),
+        })
     }
 }
 

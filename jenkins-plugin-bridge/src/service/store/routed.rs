@@ -1,5 +1,7 @@
 //! Builds of the bridge, and the times that they were given to masters.
 
+use std::fmt::Write as _;
+
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
@@ -19,6 +21,30 @@ pub struct NewBuild {
     pub subject: String,
     /// The key: the same one gives the same build.
     pub idempotency_key: Option<String>,
+}
+
+/// Which builds are listed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BuildFilter {
+    /// Of this job.
+    pub job: Option<String>,
+    /// At this master.
+    pub master: Option<String>,
+    /// With this number.
+    pub number: Option<i64>,
+    /// In these states.
+    pub states: Option<StateFilter>,
+    /// At most so many.
+    pub limit: i64,
+}
+
+/// In which states.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StateFilter {
+    /// Any but the last one.
+    Live,
+    /// This one.
+    One(BuildState),
 }
 
 /// What a change does to the attempt of a build.
@@ -160,14 +186,41 @@ impl Store {
         rows.iter().map(build_row).collect()
     }
 
-    /// The newest builds, at most so many.
+    /// The newest builds that a filter takes.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn newest_routed(&self, most: i64) -> Result<Vec<Build>, StoreError> {
-        let sql =
-            format!("SELECT {COLUMNS} FROM routed_builds ORDER BY created_ms DESC, id LIMIT $1");
-        let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(most).fetch_all(&self.pool).await?;
+    pub async fn newest_routed(&self, filter: &BuildFilter) -> Result<Vec<Build>, StoreError> {
+        let mut conditions = String::from("1 = 1");
+        let mut texts = Vec::new();
+        let state = match filter.states {
+            Some(StateFilter::One(state)) => Some(state.as_str().to_owned()),
+            _ => None,
+        };
+        for (column, value) in [("job", &filter.job), ("master", &filter.master), ("state", &state)]
+        {
+            if let Some(value) = value {
+                texts.push(value.clone());
+                let _ = write!(conditions, " AND {column} = ${}", texts.len());
+            }
+        }
+        if filter.states == Some(StateFilter::Live) {
+            conditions.push_str(" AND state <> 'finished'");
+        }
+        if let Some(number) = filter.number {
+            // A number of the program's own, not text of a caller.
+            let _ = write!(conditions, " AND number = {number}");
+        }
+        let sql = format!(
+            "SELECT {COLUMNS} FROM routed_builds WHERE {conditions} \
+             ORDER BY created_ms DESC, id LIMIT {}",
+            filter.limit
+        );
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(sql));
+        for text in texts {
+            query = query.bind(text);
+        }
+        let rows = query.fetch_all(&self.pool).await?;
         rows.iter().map(build_row).collect()
     }
 

@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Path, State};
 
 use super::App;
-use crate::masters::{LabelCover, cover};
+use crate::jobs::CopyState;
+use crate::masters::{LabelCover, MasterCheck, check, cover};
+use crate::rest::JobName;
 use crate::service::api::extract::Authenticated;
 use crate::service::api::types::MasterAnswer;
 use crate::service::auth::Scope;
@@ -44,4 +46,19 @@ pub async fn get_labels(
     caller.access(Scope::MastersRead)?;
     let used = BTreeSet::new();
     Ok(Json(cover(&service.masters.all(), &used, service.now_signed())))
+}
+
+pub async fn check_master(
+    State(service): App,
+    Authenticated(caller): Authenticated,
+    Path(name): Path<String>,
+) -> Result<Json<MasterCheck>, Problem> {
+    caller.access(Scope::MastersRead)?;
+    let master = service.masters.get(&name).ok_or_else(|| Problem::missing("master"))?;
+    let copies = service.store.copies().await?;
+    let of_ours = copies.iter().find(|copy| {
+        copy.master == name && matches!(copy.state, CopyState::Same | CopyState::Drifted { .. })
+    });
+    let job = of_ours.and_then(|copy| JobName::parse(&copy.job).ok());
+    Ok(Json(check(&master, job.as_ref()).await?))
 }

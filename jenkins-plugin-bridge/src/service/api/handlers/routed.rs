@@ -17,7 +17,7 @@ use crate::jobs::JobSpec;
 use crate::rest::{LogPiece, build_path};
 use crate::route::{Build, BuildRequest, BuildState, Needs};
 use crate::service::api::extract::{Authenticated, Input};
-use crate::service::api::routed::{BuildOrder, LogQuery, RoutedBuild};
+use crate::service::api::routed::{BuildOrder, ListQuery, LogQuery, RoutedBuild};
 use crate::service::auth::{Caller, Scope};
 use crate::service::new_token;
 use crate::service::problem::Problem;
@@ -27,7 +27,7 @@ use crate::service::store::{AttemptChange, Change, NewBuild};
 /// How an id of a build of the bridge begins.
 pub const PREFIX: &str = "r-";
 /// The most builds of a list.
-const LISTED: i64 = 500;
+const LISTED: u32 = 500;
 /// Between two looks at a log that is followed.
 const LOG_EVERY: Duration = Duration::from_secs(1);
 /// The longest that a log is followed by one request: proxies end it sooner or later anyway.
@@ -165,9 +165,11 @@ async fn find(service: &Service, id: &str) -> Result<Build, Problem> {
 pub async fn list_builds(
     State(service): App,
     Authenticated(caller): Authenticated,
+    Query(query): Query<ListQuery>,
 ) -> Result<Json<Vec<RoutedBuild>>, Problem> {
     caller.access(Scope::BuildsRead)?;
-    let builds = service.store.newest_routed(LISTED).await?;
+    let filter = query.filter(LISTED).map_err(Problem::malformed)?;
+    let builds = service.store.newest_routed(&filter).await?;
     Ok(Json(builds.into_iter().map(|build| RoutedBuild::of(build, Vec::new())).collect()))
 }
 
@@ -262,10 +264,8 @@ pub async fn get_log(
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         headers.insert("pilotfish-log-next", HeaderValue::from(piece.next));
         headers.insert("pilotfish-log-attempt", HeaderValue::from(attempt));
-        headers.insert(
-            "pilotfish-log-more",
-            HeaderValue::from_static(if more { "true" } else { "false" }),
-        );
+        headers.insert("pilotfish-log-attempt-more", flag(piece.more));
+        headers.insert("pilotfish-log-more", flag(more));
         return Ok(response);
     }
     let state = Following {
@@ -286,6 +286,10 @@ pub async fn get_log(
     // Something in front of the service may hold text back that comes in small pieces.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     Ok(response)
+}
+
+fn flag(is_set: bool) -> HeaderValue {
+    HeaderValue::from_static(if is_set { "true" } else { "false" })
 }
 
 /// A piece of the log of an attempt; of the last one that has a log where none is named.

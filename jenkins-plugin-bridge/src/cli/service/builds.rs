@@ -1,0 +1,197 @@
+//! `builds`: a list, or one with the times that it was given to masters.
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::client::Bridge;
+use super::{OutputArguments, ServiceArguments, encoded, typed};
+use crate::cli::remote::runtime;
+use crate::cli::table::{Table, span};
+use crate::cli::{FAILED, PASSED};
+use crate::error::BridgeError;
+use crate::route::{BuildState, LostPolicy};
+
+/// Arguments of `builds`.
+#[derive(Debug, Args)]
+pub struct BuildsArguments {
+    /// One build, by its id or as JOB#NUMBER. Without it: a list of the newest.
+    build: Option<String>,
+    /// Only builds of this job.
+    #[arg(long, value_name = "NAME", conflicts_with = "build")]
+    job: Option<String>,
+    /// Only builds at this master.
+    #[arg(long, value_name = "NAME", conflicts_with = "build")]
+    master: Option<String>,
+    /// Only builds in this state: waiting, triggering, queued, running, unknown, finished, or live for all
+    /// that have not ended.
+    #[arg(long, value_name = "STATE", conflicts_with = "build")]
+    state: Option<String>,
+    /// At most so many.
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=500))]
+    limit: u32,
+    #[command(flatten)]
+    service: ServiceArguments,
+    #[command(flatten)]
+    output: OutputArguments,
+}
+
+/// What is shown of a build.
+#[derive(Debug, Deserialize)]
+pub(super) struct Build {
+    pub id: String,
+    pub job: String,
+    pub number: i64,
+    pub state: BuildState,
+    #[serde(default)]
+    pub reason: String,
+    #[serde(default)]
+    pub result: Option<String>,
+    #[serde(default)]
+    pub master: Option<String>,
+    #[serde(default)]
+    pub url: Option<String>,
+    #[serde(default)]
+    pub parameters: BTreeMap<String, String>,
+    pub on_lost: LostPolicy,
+    #[serde(default)]
+    pub cause: String,
+    pub created_ms: i64,
+    #[serde(default)]
+    pub started_ms: Option<i64>,
+    #[serde(default)]
+    pub finished_ms: Option<i64>,
+    #[serde(default)]
+    pub attempts: Vec<Attempt>,
+}
+
+/// What is shown of the time that a build was given to a master.
+#[derive(Debug, Deserialize)]
+pub(super) struct Attempt {
+    pub attempt: i64,
+    pub master: String,
+    #[serde(default)]
+    pub url: Option<String>,
+    #[serde(default)]
+    pub outcome: String,
+    pub created_ms: i64,
+    #[serde(default)]
+    pub ended_ms: Option<i64>,
+}
+
+impl Build {
+    /// Its state, or how it ended.
+    pub fn word(&self) -> &str {
+        self.result.as_deref().unwrap_or(self.state.as_str())
+    }
+
+    /// As people name it.
+    pub fn name(&self) -> String {
+        format!("{}#{}", self.job, self.number)
+    }
+}
+
+/// Finds a build by its id or as `JOB#NUMBER`.
+pub(super) async fn find(bridge: &Bridge, text: &str) -> Result<Value, BridgeError> {
+    let id = match text.rsplit_once('#') {
+        Some((job, number)) if number.parse::<u32>().is_ok() => {
+            let path = format!("/v1/builds?limit=1&job={}&number={number}", encoded(job));
+            let found: Vec<Build> = typed(&bridge.get(&path).await?)?;
+            let first = found.into_iter().next();
+            first.ok_or_else(|| BridgeError::unknown("build", text, []))?.id
+        }
+        _ => text.to_owned(),
+    };
+    bridge.get(&format!("/v1/builds/{}", encoded(&id))).await
+}
+
+pub(in crate::cli) fn execute(arguments: &BuildsArguments) -> Result<u8, BridgeError> {
+    let bridge = Bridge::connect(&arguments.service)?;
+    runtime()?.block_on(async {
+        if let Some(build) = &arguments.build {
+            let answer = find(&bridge, build).await?;
+            arguments.output.print(&answer, |answer| Ok(one(&typed(answer)?)))?;
+            let result = answer["result"].as_str();
+            return Ok(if result.is_none_or(|result| result == "SUCCESS") {
+                PASSED
+            } else {
+                FAILED
+            });
+        }
+        let mut path = format!("/v1/builds?limit={}", arguments.limit);
+        for (name, value) in
+            [("job", &arguments.job), ("master", &arguments.master), ("state", &arguments.state)]
+        {
+            if let Some(value) = value {
+                path.push_str(&format!("&{name}={}", encoded(value)));
+            }
+        }
+        arguments
+            .output
+            .print(&bridge.get(&path).await?, |answer| table(&typed::<Vec<_>>(answer)?))?;
+        Ok(PASSED)
+    })
+}
+
+/// Builds as a table.
+pub(super) fn table(builds: &[Build]) -> Result<String, BridgeError> {
+    let now = now_ms();
+    let mut table = Table::new(&["BUILD", "STATE", "MASTER", "WAITED", "RAN", "ID", ""]);
+    for one in builds {
+        let started = one.started_ms.or(one.finished_ms).unwrap_or(now);
+        let ran = one.started_ms.map(|start| span(one.finished_ms.unwrap_or(now) - start));
+        table.line([
+            one.name(),
+            one.word().to_owned(),
+            one.master.clone().unwrap_or_else(|| "-".to_owned()),
+            span(started - one.created_ms),
+            ran.unwrap_or_else(|| "-".to_owned()),
+            one.id.clone(),
+            one.reason.clone(),
+        ]);
+    }
+    Ok(table.text())
+}
+
+fn one(build: &Build) -> String {
+    let mut text = format!("{} {}\n", build.name(), build.word());
+    let mut line = |name: &str, value: &str| {
+        if !value.is_empty() {
+            text.push_str(&format!("  {name:<9} {value}\n"));
+        }
+    };
+    let now = now_ms();
+    line("id", &build.id);
+    line("why", &build.reason);
+    line("cause", &build.cause);
+    line("master", build.master.as_deref().unwrap_or_default());
+    line("page", build.url.as_deref().unwrap_or_default());
+    line("if lost", build.on_lost.as_str());
+    line("asked for", &format!("{} ago", span(now - build.created_ms)));
+    if let Some(started) = build.started_ms {
+        line("waited", &span(started - build.created_ms));
+        line("ran", &span(build.finished_ms.unwrap_or(now) - started));
+    }
+    for (name, value) in &build.parameters {
+        line("parameter", &format!("{name}={value}"));
+    }
+    let mut table = Table::new(&["ATTEMPT", "MASTER", "TOOK", "OUTCOME", "PAGE"]);
+    for one in &build.attempts {
+        table.line([
+            one.attempt.to_string(),
+            one.master.clone(),
+            span(one.ended_ms.unwrap_or(now) - one.created_ms),
+            if one.outcome.is_empty() { "it counts".to_owned() } else { one.outcome.clone() },
+            one.url.clone().unwrap_or_default(),
+        ]);
+    }
+    text + &table.text()
+}
+
+/// Milliseconds since 1970.
+pub(super) fn now_ms() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    i64::try_from(now.unwrap_or_default().as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,176 @@
+//! `masters`: which there are, how each is, and what the bridge may do there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use clap::{Args, Subcommand};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::client::Bridge;
+use super::{OutputArguments, ServiceArguments, encoded, typed};
+use crate::cli::remote::runtime;
+use crate::cli::table::Table;
+use crate::cli::{FAILED, PASSED};
+use crate::error::BridgeError;
+use crate::masters::{MasterCheck, Permission, PermissionState, State};
+
+/// Arguments of `masters`.
+#[derive(Debug, Args)]
+pub struct MastersArguments {
+    #[command(flatten)]
+    service: ServiceArguments,
+    #[command(flatten)]
+    output: OutputArguments,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The masters and the labels, and how each is.
+    List,
+    /// What the bridge's user lacks at masters for each degree of permission. Nothing is changed there.
+    Check {
+        /// Only these masters.
+        masters: Vec<String>,
+    },
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Master {
+    pub name: String,
+    pub labels: BTreeSet<String>,
+    pub capacity: u32,
+    pub permission: Permission,
+    #[serde(default)]
+    pub refusal: Option<String>,
+    pub state: State,
+}
+
+#[derive(Debug, Deserialize)]
+struct Label {
+    label: String,
+    ready: Vec<String>,
+    not_ready: BTreeMap<String, String>,
+    #[serde(default)]
+    alert: Option<String>,
+}
+
+pub(in crate::cli) fn execute(arguments: &MastersArguments) -> Result<u8, BridgeError> {
+    let bridge = Bridge::connect(&arguments.service)?;
+    runtime()?.block_on(async {
+        match &arguments.command {
+            None | Some(Command::List) => list(&bridge, &arguments.output).await,
+            Some(Command::Check { masters }) => check(&bridge, &arguments.output, masters).await,
+        }
+    })
+}
+
+async fn list(bridge: &Bridge, output: &OutputArguments) -> Result<u8, BridgeError> {
+    let masters = bridge.get("/v1/masters").await?;
+    let labels = bridge.get("/v1/labels").await?;
+    output.print(&json!({"masters": masters, "labels": labels}), |answer| {
+        Ok(format!("{}\n{}", table(&answer["masters"])?, cover(&answer["labels"])?))
+    })?;
+    Ok(PASSED)
+}
+
+/// The masters as a table.
+pub(super) fn table(masters: &Value) -> Result<String, BridgeError> {
+    let all: Vec<Master> = typed(masters)?;
+    let mut table =
+        Table::new(&["MASTER", "STATE", "BUSY", "QUEUE", "TAKES", "MAY", "VERSION", "LABELS"]);
+    for one in &all {
+        let seen = &one.state.seen;
+        let labels: Vec<&str> = one.labels.iter().map(String::as_str).collect();
+        table.line([
+            one.name.clone(),
+            one.refusal.as_ref().map_or("ready", |_| "takes nothing").to_owned(),
+            format!("{}/{}", seen.busy, seen.executors),
+            seen.queue.to_string(),
+            one.capacity.to_string(),
+            one.permission.as_str().to_owned(),
+            seen.version.clone(),
+            labels.join(","),
+        ]);
+    }
+    let mut text = table.text();
+    for one in &all {
+        if let Some(refusal) = &one.refusal {
+            text.push_str(&format!("{} takes no builds: {refusal}\n", one.name));
+        }
+    }
+    Ok(text)
+}
+
+fn cover(labels: &Value) -> Result<String, BridgeError> {
+    let all: Vec<Label> = typed(labels)?;
+    let mut table = Table::new(&["LABEL", "MASTERS", "READY", ""]);
+    for one in all {
+        table.line([
+            one.label,
+            format!("{} of {}", one.ready.len(), one.ready.len() + one.not_ready.len()),
+            one.ready.join(","),
+            one.alert.map_or_else(String::new, |alert| format!("ALERT: {alert}")),
+        ]);
+    }
+    Ok(table.text())
+}
+
+async fn check(
+    bridge: &Bridge,
+    output: &OutputArguments,
+    masters: &[String],
+) -> Result<u8, BridgeError> {
+    let mut names = masters.to_vec();
+    if names.is_empty() {
+        let all: Vec<Master> = typed(&bridge.get("/v1/masters").await?)?;
+        names = all.into_iter().map(|one| one.name).collect();
+    }
+    let mut answers = Vec::new();
+    let mut problems = Vec::new();
+    for name in names {
+        // One that does not answer must not hide what is known of the others.
+        match bridge.get(&format!("/v1/masters/{}/check", encoded(&name))).await {
+            Ok(answer) => answers.push(answer),
+            Err(error) => {
+                problems.push(error.to_string());
+                answers.push(json!({"master": name, "error": error.to_string()}));
+            }
+        }
+    }
+    let all: Vec<MasterCheck> = answers
+        .iter()
+        .filter(|one| one.get("error").is_none())
+        .map(typed)
+        .collect::<Result<_, _>>()?;
+    output.print(&Value::from(answers), |_| Ok(all.iter().map(told).collect()))?;
+    problems.iter().for_each(|problem| crate::cli::complain(problem));
+    let falls_short = all.iter().any(|one| one.reaches < Some(one.declared));
+    Ok(if falls_short || !problems.is_empty() { FAILED } else { PASSED })
+}
+
+/// What was found out about a master.
+fn told(one: &MasterCheck) -> String {
+    let mut table = Table::new(&["NEEDED FOR", "PERMISSION", "", ""]);
+    for check in &one.checks {
+        table.line([
+            check.level.map_or("seeing more", Permission::as_str).to_owned(),
+            check.permission.clone(),
+            match check.state {
+                PermissionState::Given => "yes",
+                PermissionState::Lacking => "LACKING",
+                PermissionState::Unseen => "cannot be seen",
+            }
+            .to_owned(),
+            check.note.clone(),
+        ]);
+    }
+    let reaches = one.reaches.map_or("nothing", Permission::as_str);
+    let verdict = if one.reaches >= Some(one.declared) {
+        format!("declared {}: nothing that can be seen is lacking", one.declared.as_str())
+    } else {
+        format!("declared {}, but the user reaches {reaches}", one.declared.as_str())
+    };
+    format!("{}, user {}: {verdict}\n{}\n", one.master, one.user, table.text())
+}

@@ -1,0 +1,72 @@
+//! `top`: masters, what waits and what runs, anew every few seconds.
+
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::json;
+
+use super::builds::{Build, table};
+use super::client::Bridge;
+use super::{OutputArguments, ServiceArguments, masters, typed};
+use crate::cli::PASSED;
+use crate::cli::remote::runtime;
+use crate::error::BridgeError;
+use crate::route::BuildState;
+
+/// Moves to the top and clears what was there.
+const CLEAR: &str = "\x1b[H\x1b[J";
+
+/// Arguments of `top`.
+#[derive(Debug, Args)]
+pub struct TopArguments {
+    /// Seconds between two looks.
+    #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    every: u64,
+    /// Look once. So it is, too, where the output is no terminal.
+    #[arg(long)]
+    once: bool,
+    /// The most builds of each list.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=500))]
+    limit: u32,
+    #[command(flatten)]
+    service: ServiceArguments,
+    #[command(flatten)]
+    output: OutputArguments,
+}
+
+pub(in crate::cli) fn execute(arguments: &TopArguments) -> Result<u8, BridgeError> {
+    let bridge = Bridge::connect(&arguments.service)?;
+    let live = std::io::stdout().is_terminal() && !arguments.once;
+    runtime()?.block_on(async {
+        loop {
+            let masters = bridge.get("/v1/masters").await?;
+            let builds = bridge.get("/v1/builds?state=live&limit=500").await?;
+            let ended = bridge.get("/v1/builds?state=finished&limit=5").await?;
+            let all = json!({"masters": masters, "live": builds, "finished": ended});
+            let most = usize::try_from(arguments.limit).unwrap_or(usize::MAX);
+            arguments.output.print(&all, |_| {
+                let live_builds: Vec<Build> = typed(&builds)?;
+                let (waiting, placed): (Vec<Build>, Vec<Build>) =
+                    live_builds.into_iter().partition(|one| one.state == BuildState::Waiting);
+                let mut text = if live { CLEAR.to_owned() } else { String::new() };
+                text.push_str(&masters::table(&masters)?);
+                for (title, list) in
+                    [("waiting", waiting), ("at masters", placed), ("ended", typed(&ended)?)]
+                {
+                    let shown = most.min(list.len());
+                    let more = list.len() - shown;
+                    text.push_str(&format!("\n{} {title}\n{}", list.len(), table(&list[..shown])?));
+                    if more > 0 {
+                        text.push_str(&format!("and {more} more\n"));
+                    }
+                }
+                Ok(text)
+            })?;
+            if !live {
+                return Ok(PASSED);
+            }
+            tokio::time::sleep(Duration::from_secs(arguments.every)).await;
+        }
+    })
+}
