@@ -100,6 +100,7 @@ impl Parts<'_> {
             ("pilotfish.io/plan".to_owned(), self.request.digest.to_owned()),
             ("pilotfish.io/containers".to_owned(), json!(self.containers.routes()).to_string()),
         ]);
+        all.extend(self.traits().annotations());
         if !evict {
             all.insert("karpenter.sh/do-not-disrupt".to_owned(), "true".to_owned());
         }
@@ -158,8 +159,8 @@ impl Parts<'_> {
         let traits = self.traits();
         let own = Identity { user: profile.user.into(), group: profile.group.into() };
         let mut init = vec![self.inject()];
-        let mut containers = vec![self.agent()];
-        containers.extend(self.containers.of_role(Role::Tool).map(|(at, one)| self.tool(at, one)));
+        let tools = self.containers.of_role(Role::Tool);
+        let mut containers: Vec<_> = tools.map(|(at, one)| self.tool(at, one)).collect();
         let services = self.containers.of_role(Role::Service);
         let services = services.map(|(index, one)| self.service(index, one));
         if traits.native_sidecars {
@@ -167,6 +168,9 @@ impl Parts<'_> {
         } else {
             containers.extend(services);
         }
+        // Last: a kubelet starts containers in order, each once its image is there. An agent that
+        // comes first would be given steps for containers whose images are still pulled.
+        containers.push(self.agent());
         let mut tolerations = traits.tolerations();
         tolerations.extend(profile.tolerations.iter().map(toleration));
         let secrets = profile.pull_secrets.iter();
