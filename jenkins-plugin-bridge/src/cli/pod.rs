@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use super::input::{RequestArguments, read};
 use super::remote::runtime;
 use super::{CatalogArguments, FAILED, PASSED, complain, print};
-use crate::cluster::{Cluster, ClusterSettings, Clusters, Step};
+use crate::cluster::{Cluster, ClusterSettings, Clusters, KEEP, Step};
 use crate::error::BridgeError;
 use crate::pod::{PodRequest, Profile, RenderedPod, render};
 
@@ -39,7 +39,7 @@ pub struct PodArguments {
     /// File of clusters, where the profile names one of them.
     #[arg(long, value_name = "FILE", requires = "apply")]
     clusters: Option<PathBuf>,
-    /// Leave a pod that does not start, to be looked at.
+    /// Leave the pod, to be looked at: one that does not start, and once its agent has ended.
     #[arg(long, requires = "apply")]
     keep: bool,
 }
@@ -61,7 +61,7 @@ pub(super) fn execute(arguments: &PodArguments) -> Result<u8, BridgeError> {
     let document = arguments.request.plan(&catalog)?.plan.into_document();
     // The first digits of the digest.
     let short: String = document.digest.trim_start_matches("sha256:").chars().take(12).collect();
-    let rendered = render(&PodRequest {
+    let mut rendered = render(&PodRequest {
         plan: &document.plan,
         digest: &document.digest,
         profile: &profile,
@@ -73,6 +73,11 @@ pub(super) fn execute(arguments: &PodArguments) -> Result<u8, BridgeError> {
     })?;
     for note in &rendered.notes {
         complain(&format!("note: {note}"));
+    }
+    if arguments.keep {
+        // A service that watches the cluster would remove it once it has ended.
+        let annotations = rendered.pod.metadata.annotations.get_or_insert_default();
+        annotations.insert(KEEP.to_owned(), "true".to_owned());
     }
     if arguments.apply {
         let clusters = arguments.clusters.as_deref().map(Clusters::read).transpose()?;

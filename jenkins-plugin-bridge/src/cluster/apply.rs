@@ -8,13 +8,15 @@ use kube::api::{DeleteParams, PostParams};
 
 use super::connect::Cluster;
 use super::error::ClusterError;
+use super::tidy::MADE_HERE;
 use crate::pod::RenderedPod;
 
 /// Who is said to have changed an object.
 pub(super) const MANAGER: &str = "pilotfish-bridge";
 
 impl Cluster {
-    /// Creates the pod, and its budget with the pod as the owner: it goes when the pod does.
+    /// Creates the pod, and its budget with the pod as the owner: it goes when the pod does. The
+    /// pod is marked as made here, so that it is removed once its work is over.
     ///
     /// # Errors
     /// What the API server says. A pod whose budget was refused is deleted again.
@@ -23,8 +25,11 @@ impl Cluster {
             PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
         let namespace = self.namespace_of(&rendered.pod).to_owned();
         let pods = self.pods(Some(&namespace));
+        let mut pod = rendered.pod.clone();
+        let labels = pod.metadata.labels.get_or_insert_default();
+        labels.insert(MADE_HERE.0.to_owned(), MADE_HERE.1.to_owned());
         let pod = pods
-            .create(&parameters, &rendered.pod)
+            .create(&parameters, &pod)
             .await
             .map_err(|error| ClusterError::of("create the pod", error))?;
         if let Some(budget) = &rendered.disruption_budget {

@@ -7,14 +7,12 @@ use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::Api;
 use kube::api::ListParams;
 use kube::runtime::watcher::watch_object;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, sleep_until};
 
 use super::connect::Cluster;
 use super::error::{ClusterError, causes};
-use super::start::{Phases, StartFailure, StartState, phases, state};
+use super::start::{Looks, PATIENCE, Phases, StartFailure, StartState, phases, state};
 
-/// How often a pod that does not move is asked for its events.
-const LOOK: Duration = Duration::from_secs(5);
 /// The most events that are read of a pod.
 const EVENTS: u32 = 200;
 
@@ -80,8 +78,7 @@ impl Cluster {
         let name = pod.metadata.name.clone().unwrap_or_default();
         let namespace = self.namespace_of(pod).to_owned();
         let mut sights = std::pin::pin!(watch_object(self.pods(Some(&namespace)), &name));
-        let mut look = interval(LOOK);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut looks = Looks::since(begun);
         let mut now = pod.clone();
         let mut last_step: Option<Step> = None;
         loop {
@@ -94,7 +91,7 @@ impl Cluster {
                         return Ok(Followed { phases: phases(&now, &[]), failure: Some(failure) });
                     }
                     // The watch tries again by itself, slower each time.
-                    Some(Err(error)) if begun.elapsed() < super::start::PATIENCE => {
+                    Some(Err(error)) if begun.elapsed() < PATIENCE => {
                         tracing::debug!(error = causes(&error), "the pod cannot be watched");
                         continue;
                     }
@@ -102,16 +99,22 @@ impl Cluster {
                         action: "show the pod".to_owned(), message: causes(&error),
                     }),
                 },
-                _ = look.tick() => {}
+                () = sleep_until(looks.next()) => looks.looked(Instant::now()),
             }
-            let events = self.events_of(&now).await.unwrap_or_default();
+            // A pod that waits, and may, is understood without its events.
+            let waited = begun.elapsed();
+            let is_plain = waited < PATIENCE && state(&now, &[], waited) == StartState::Waiting;
+            let events = match is_plain {
+                true => Vec::new(),
+                false => self.events_of(&now).await.unwrap_or_default(),
+            };
             let reached = phases(&now, &events);
             let before = last_step;
             for step in Step::reached(&reached).filter(|one| Some(*one) > before) {
                 told(step, begun.elapsed());
                 last_step = Some(step);
             }
-            let failure = match state(&now, &events, begun.elapsed()) {
+            let failure = match state(&now, &events, waited) {
                 StartState::Waiting => continue,
                 StartState::Connected => None,
                 StartState::Failed(failure) => Some(failure),

@@ -1,7 +1,8 @@
 //! Clusters: which there are, how they are reached, and what becomes of a pod there.
 //!
 //! [`Clusters`] is the file that says where whose pods go. [`Cluster`] is a connection to one: it
-//! applies a pod with its budget, follows its start by phase and deletes it. [`start`] reads what
+//! applies a pod with its budget, follows its start by phase and deletes it, at the latest when its
+//! agent has ended. [`start`] reads what
 //! a pod and its events say, and knows nothing of connections.
 
 mod apply;
@@ -12,6 +13,7 @@ mod follow;
 mod images;
 mod keep;
 pub mod start;
+mod tidy;
 mod watch;
 
 pub use config::{ClusterSettings, Clusters, ClustersFile, ClustersKind};
@@ -20,6 +22,7 @@ pub use error::ClusterError;
 pub use follow::{Followed, Step};
 pub use images::{ImageSettings, Images, add_plan};
 pub use keep::Kept;
+pub use tidy::{GRACE, KEEP, over, tidy_pods};
 pub use watch::{Seen, watch_pods};
 
 #[cfg(test)]

@@ -6,11 +6,16 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Event, Pod, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use crate::pod::AGENT;
 
 /// How long a pod may be kept from starting by what may go away by itself.
 pub const PATIENCE: Duration = Duration::from_secs(25);
+/// The first pause between two looks at a pod that does not move.
+const PAUSE: Duration = Duration::from_secs(5);
+/// The longest: a node that is made for a pod takes minutes, and many pods may wait for it.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// The most bytes of what a cluster says that are kept.
 const MAX_WORDS: usize = 2_000;
 /// Reasons for which a container waits that do not go away by themselves.
@@ -58,6 +63,15 @@ pub struct StartFailure {
     pub message: String,
 }
 
+/// How an image of a pod came to its node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageStart {
+    /// The image, as the pod names it.
+    pub image: String,
+    /// How long it was pulled, in milliseconds; nothing where it was there already.
+    pub pull_ms: Option<u64>,
+}
+
 /// How the pod of a build started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PodStart {
@@ -82,6 +96,32 @@ pub enum StartState {
     Connected,
     /// It will not start.
     Failed(StartFailure),
+}
+
+/// When a pod that does not move is looked at: once patience is over, then ever more rarely.
+/// Until then only what moves it can end its start, and that is told by the watch.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Looks {
+    next: Instant,
+    pause: Duration,
+}
+
+impl Looks {
+    /// Those at a pod that is waited for since then.
+    pub(super) fn since(begun: Instant) -> Self {
+        Self { next: begun + PATIENCE, pause: PAUSE }
+    }
+
+    /// When the next one is due.
+    pub(super) fn next(self) -> Instant {
+        self.next
+    }
+
+    /// One was had.
+    pub(super) fn looked(&mut self, now: Instant) {
+        self.next = now + self.pause;
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+    }
 }
 
 /// When a pod reached its phases.
@@ -113,6 +153,61 @@ pub fn phases(pod: &Pod, events: &[Event]) -> Phases {
         started_ms,
         connected_ms: condition("Ready").filter(|_| is_connected(pod)),
     }
+}
+
+/// How the images of a pod came to its node, as the kubelet's events have it: each once, and for one
+/// that several containers have the pull, if there was one.
+#[must_use]
+pub fn image_starts(events: &[Event]) -> Vec<ImageStart> {
+    let mut all: Vec<ImageStart> = Vec::new();
+    let pulled = events.iter().filter(|one| one.reason.as_deref() == Some("Pulled"));
+    for message in pulled.filter_map(|one| one.message.as_deref()) {
+        let Some(one) = image_start(message) else { continue };
+        match all.iter_mut().find(|known| known.image == one.image) {
+            Some(known) => known.pull_ms = known.pull_ms.or(one.pull_ms),
+            None => all.push(one),
+        }
+    }
+    all
+}
+
+/// Reads `Successfully pulled image "a:1" in 1m2.5s (1m3s including waiting). …` and
+/// `Container image "a:1" already present on machine`.
+fn image_start(message: &str) -> Option<ImageStart> {
+    let (before, rest) = message.split_once('"')?;
+    let (image, after) = rest.split_once('"')?;
+    let pull_ms = match before {
+        "Successfully pulled image " => {
+            Some(go_duration(after.strip_prefix(" in ")?.split(' ').next()?)?)
+        }
+        "Container image " if after.starts_with(" already present") => None,
+        _ => return None,
+    };
+    Some(ImageStart { image: image.to_owned(), pull_ms })
+}
+
+/// A duration as Go writes it, `1h2m3.5s` or `350ms`, in milliseconds.
+fn go_duration(text: &str) -> Option<u64> {
+    let mut rest = text.trim_end_matches('.');
+    let mut total = 0.0;
+    while !rest.is_empty() {
+        let digits = rest.find(|one: char| !one.is_ascii_digit() && one != '.')?;
+        let (number, after) = rest.split_at(digits);
+        let unit_end = after.find(|one: char| one.is_ascii_digit()).unwrap_or(after.len());
+        let (unit, next) = after.split_at(unit_end);
+        let unit = match unit {
+            "h" => 3_600.0,
+            "m" => 60.0,
+            "s" => 1.0,
+            "ms" => 1e-3,
+            "µs" | "us" => 1e-6,
+            "ns" => 1e-9,
+            _ => return None,
+        };
+        total += number.parse::<f64>().ok()? * unit;
+        rest = next;
+    }
+    u64::try_from(Duration::try_from_secs_f64(total).ok()?.as_millis()).ok()
 }
 
 /// How the start of a pod stands that has been waited for so long.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{Event, Pod};
 use serde_json::{Value, json};
 
-use super::start::{PATIENCE, Phases, StartState, phases, state};
+use super::start::{Looks, PATIENCE, Phases, StartState, image_starts, phases, state};
 use super::*;
 
 const MADE: &str = "2026-11-29T12:00:00Z";
@@ -266,4 +266,60 @@ fn what_an_image_cache_does_not_take_is_refused() {
     ] {
         assert!(told.contains(part), "{part}: {told}");
     }
+}
+
+#[test]
+fn how_images_came_is_read_from_the_events_of_the_kubelet() {
+    let pulled = |message: &str| event("Pulled", message, MADE);
+    let events = [
+        pulled("Container image \"agent:1\" already present on machine"),
+        pulled(
+            "Successfully pulled image \"r.example.com/tool:1\" in 1m2.5s (1m4s including waiting). Image size: 386 bytes.",
+        ),
+        pulled(
+            "Container image \"r.example.com/tool:1\" already present on machine and can be accessed by the pod",
+        ),
+        pulled("Successfully pulled image \"small:1\" in 350ms"),
+        pulled("Successfully pulled image \"odd:1\" in a while"),
+        pulled("Pulled"),
+        event("Failed", "Failed to pull image \"none:1\": no", MADE),
+    ];
+    let told: Vec<_> =
+        image_starts(&events).into_iter().map(|one| (one.image, one.pull_ms)).collect();
+    let expected =
+        [("agent:1", None), ("r.example.com/tool:1", Some(62_500)), ("small:1", Some(350))];
+    assert_eq!(told, expected.map(|(image, ms)| (image.to_owned(), ms)));
+}
+
+#[test]
+fn a_pod_that_waits_is_looked_at_ever_more_rarely() {
+    let begun = tokio::time::Instant::now();
+    let mut looks = Looks::since(begun);
+    let mut at = Vec::new();
+    for _ in 0..7 {
+        at.push((looks.next() - begun).as_secs());
+        looks.looked(looks.next());
+    }
+    assert_eq!(at, [25, 30, 40, 60, 100, 160, 220]);
+}
+
+#[test]
+fn a_pod_goes_once_its_agent_has_ended_and_not_before() {
+    let ended = json!({"terminated": {"exitCode": 0}});
+    let with = |phase: &str, agent: Value| {
+        pod(json!({"phase": phase, "containerStatuses": [running("tool", MADE, true),
+            status_of("jnlp", agent, false)]}))
+    };
+    let runs = json!({"running": {"startedAt": MADE}});
+    assert_eq!(over(&with("Running", runs.clone())), None);
+    assert_eq!(over(&with("Pending", json!({"waiting": {"reason": "PodInitializing"}}))), None);
+    assert_eq!(over(&pod(json!({"phase": "Pending"}))), None);
+    assert_eq!(over(&with("Running", ended.clone())), Some("its agent has ended"));
+    assert_eq!(over(&with("Succeeded", ended.clone())), Some("it succeeded"));
+    // Evicted, with the statuses that it had.
+    assert_eq!(over(&with("Failed", runs)), Some("it failed"));
+    let mut kept = with("Succeeded", ended);
+    let mark = (KEEP.to_owned(), "true".to_owned());
+    kept.metadata.annotations = Some([mark].into_iter().collect());
+    assert_eq!(over(&kept), None);
 }

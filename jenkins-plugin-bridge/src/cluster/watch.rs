@@ -11,12 +11,15 @@ use tokio::time::Instant;
 
 use super::connect::Cluster;
 use super::error::causes;
-use super::start::{Phases, PodStart, StartFailure, StartState, phases, state};
+use super::start::{
+    ImageStart, Looks, PATIENCE, Phases, PodStart, StartFailure, StartState, image_starts, phases,
+    state,
+};
 use crate::pod::BUILD_ID;
 
 /// The most pods that are kept in mind; of more, some are not reported.
 const PODS: usize = 20_000;
-/// How often pods that wait are looked at again, since nothing may change while they wait.
+/// How often it is seen which pods that wait are due for a look. It costs no call.
 const LOOK: Duration = Duration::from_secs(5);
 
 /// The end of a pod's start.
@@ -24,12 +27,16 @@ const LOOK: Duration = Duration::from_secs(5);
 pub struct Seen {
     /// Id of the build in the service, where the pod has one.
     pub build: Option<String>,
+    /// The pod's own id, which no other pod ever has.
+    pub uid: String,
     /// Name of the pod.
     pub pod: String,
     /// Its node.
     pub node: Option<String>,
     /// When it reached which phase.
     pub phases: Phases,
+    /// How its images came to the node.
+    pub images: Vec<ImageStart>,
     /// Why it failed, if it did.
     pub failure: Option<StartFailure>,
 }
@@ -45,6 +52,7 @@ impl Seen {
 struct Waiting {
     pod: Pod,
     since: Instant,
+    looks: Looks,
 }
 
 /// Watches until it is dropped; `seen` hears of each pod once, when its agent is connected or its
@@ -55,19 +63,30 @@ pub async fn watch_pods(cluster: Cluster, namespace: Option<String>, seen: impl 
     let mut stream = std::pin::pin!(watcher(pods, config).default_backoff());
     let mut waiting: HashMap<String, Waiting> = HashMap::new();
     let mut done: HashSet<String> = HashSet::new();
+    // Those of a new list; what was deleted before it is in no event.
+    let mut listed: HashSet<String> = HashSet::new();
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         let mut changed = Vec::new();
         tokio::select! {
             event = stream.next() => match event {
-                Some(Ok(Event::Apply(pod) | Event::InitApply(pod))) => {
+                Some(Ok(event @ (Event::Apply(_) | Event::InitApply(_)))) => {
+                    let is_listed = matches!(event, Event::InitApply(_));
+                    let (Event::Apply(pod) | Event::InitApply(pod)) = event else { continue };
                     let Some(uid) = pod.metadata.uid.clone() else { continue };
-                    if done.contains(&uid) || waiting.len() >= PODS {
-                        continue;
+                    if is_listed {
+                        listed.insert(uid.clone());
                     }
-                    let since = waiting.get(&uid).map_or_else(Instant::now, |one| one.since);
-                    waiting.insert(uid.clone(), Waiting { pod, since });
+                    if let Some(one) = waiting.get_mut(&uid) {
+                        one.pod = pod;
+                    } else if done.contains(&uid) || waiting.len() >= PODS {
+                        continue;
+                    } else {
+                        let since = Instant::now();
+                        let looks = Looks::since(since);
+                        waiting.insert(uid.clone(), Waiting { pod, since, looks });
+                    }
                     changed.push(uid);
                 }
                 Some(Ok(Event::Delete(pod))) => {
@@ -75,15 +94,22 @@ pub async fn watch_pods(cluster: Cluster, namespace: Option<String>, seen: impl 
                     waiting.remove(&uid);
                     done.remove(&uid);
                 }
-                Some(Ok(Event::Init | Event::InitDone)) => {}
+                Some(Ok(Event::Init)) => listed.clear(),
+                Some(Ok(Event::InitDone)) => {
+                    waiting.retain(|uid, _| listed.contains(uid));
+                    done.retain(|uid| listed.contains(uid));
+                    listed = HashSet::new();
+                }
                 Some(Err(error)) => {
                     tracing::warn!(cluster = cluster.name, error = causes(&error), "pods cannot be watched");
                 }
                 None => return,
             },
-            _ = look.tick() => {
-                let late = |one: &Waiting| one.since.elapsed() >= super::start::PATIENCE;
-                changed.extend(waiting.iter().filter(|(_, one)| late(one)).map(|(uid, _)| uid.clone()));
+            now = look.tick() => {
+                for (uid, one) in waiting.iter_mut().filter(|(_, one)| one.looks.next() <= now) {
+                    one.looks.looked(now);
+                    changed.push(uid.clone());
+                }
             }
         }
         for uid in changed {
@@ -91,7 +117,7 @@ pub async fn watch_pods(cluster: Cluster, namespace: Option<String>, seen: impl 
             let waited = one.since.elapsed();
             // Most of what pods do needs no events to be understood.
             let quick = state(&one.pod, &[], waited);
-            if quick == StartState::Waiting && waited < super::start::PATIENCE {
+            if quick == StartState::Waiting && waited < PATIENCE {
                 continue;
             }
             let events = cluster.events_of(&one.pod).await.unwrap_or_default();
@@ -103,9 +129,11 @@ pub async fn watch_pods(cluster: Cluster, namespace: Option<String>, seen: impl 
             let annotations = one.pod.metadata.annotations.as_ref();
             seen(Seen {
                 build: annotations.and_then(|all| all.get(BUILD_ID)).cloned(),
+                uid: uid.clone(),
                 pod: one.pod.metadata.name.clone().unwrap_or_default(),
                 node: one.pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
                 phases: phases(&one.pod, &events),
+                images: image_starts(&events),
                 failure,
             });
             waiting.remove(&uid);

@@ -211,13 +211,13 @@ pub async fn serve(args: &ServeArgs) -> Result<(), BridgeError> {
     let controllers = controllers.unwrap_or_default();
     let service = Service::new(catalog, store, access, keys, controllers, options);
     let service = Arc::new(service.with_masters(masters).with_clusters(clusters));
-    let watches = pods::watch(&service).await;
+    let holder = replica();
+    let watches = pods::watch(&service, holder.clone()).await;
     let server =
         Server::bind(args.listen, Arc::clone(&service), tls.clone(), Limits::default()).await?;
     let sent = traces.are_sent();
     tracing::info!(address = %server.address()?, tls = tls.is_some(), traces = sent, "listening");
     let watching = (!service.masters.is_empty()).then(|| {
-        let holder = replica();
         let (watch, lease) = (WatchOptions::default(), LeaseTimes::default());
         let watching = watch_masters(Arc::clone(&service), holder.clone(), watch, lease);
         let routing = route_builds(Arc::clone(&service), holder, RouteOptions::default());

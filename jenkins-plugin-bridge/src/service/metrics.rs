@@ -103,6 +103,7 @@ pub struct Metrics {
     planning: Histogram,
     starts: [Histogram; PHASES.len()],
     failed_starts: Mutex<BTreeMap<String, u64>>,
+    removed_pods: AtomicU64,
     deciding: Histogram,
     decisions: AtomicU64,
     /// Plans that were made before and asked for again.
@@ -126,6 +127,7 @@ impl Default for Metrics {
             planning: Histogram::default(),
             starts: std::array::from_fn(|_| Histogram::with(&START_BUCKETS)),
             failed_starts: Mutex::default(),
+            removed_pods: AtomicU64::new(0),
             deciding: Histogram::default(),
             decisions: AtomicU64::new(0),
             found: AtomicU64::new(0),
@@ -168,6 +170,11 @@ impl Metrics {
         }
     }
 
+    /// Counts a pod that was removed once its work was over.
+    pub fn pod_removed(&self) {
+        self.removed_pods.fetch_add(1, Relaxed);
+    }
+
     fn write_starts(&self, text: &mut String) {
         let name = "pilotfish_bridge_pod_start_seconds";
         head(text, name, "histogram", "When pods reached the phases of their start.");
@@ -181,6 +188,9 @@ impl Metrics {
         for (reason, count) in &*self.failed_starts.lock().unwrap_or_else(PoisonError::into_inner) {
             let _ = writeln!(text, "{name}{{reason=\"{reason}\"}} {count}");
         }
+        let name = "pilotfish_bridge_pods_removed_total";
+        head(text, name, "counter", "Pods that were removed once their work was over.");
+        let _ = writeln!(text, "{name} {}", self.removed_pods.load(Relaxed));
     }
 
     /// Counts a round of decisions about builds of the bridge.

@@ -42,6 +42,6 @@ pub use rate::{RateLimits, Rates};
 pub use server::{Limits, Server, TlsFiles};
 pub use sign::{EVALUATION_TYPE, Envelope, KeyRing, PLAN_TYPE, PublicKey};
 pub use state::{Service, ServiceOptions};
-pub use store::{Store, StoreError};
+pub use store::{ImageUse, Store, StoreError};
 pub use traces::LogFormat;
 pub use usage::{SizingRow, sizing};

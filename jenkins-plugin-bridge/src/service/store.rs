@@ -3,6 +3,7 @@
 
 mod builds;
 mod checkpoint;
+mod images;
 mod jobs;
 mod leases;
 mod masters;
@@ -20,6 +21,7 @@ use sqlx::{AnyConnection, AnyPool, Connection as _, Executor as _, Row as _, Sql
 
 pub use builds::{BuildRow, ClaimRow, EventsState};
 use checkpoint::Checkpoints;
+pub use images::ImageUse;
 pub use jobs::{CopyRow, JobRow};
 pub use leases::LeaseRow;
 pub use routed::{AttemptChange, BuildFilter, Change, NewBuild, StateFilter};
@@ -27,10 +29,11 @@ use together::Together;
 pub use usage::UsageRow;
 
 /// All changes of the tables, in order. A published one is never edited.
-const MIGRATIONS: [(i64, &str, &str); 3] = [
+const MIGRATIONS: [(i64, &str, &str); 4] = [
     (1, "initial", include_str!("../../migrations/0001_initial.sql")),
     (2, "pods", include_str!("../../migrations/0002_pods.sql")),
     (10, "masters", include_str!("../../migrations/0010_masters.sql")),
+    (55, "images", include_str!("../../migrations/0055_images.sql")),
 ];
 /// Connections to PostgreSQL.
 const CONNECTIONS: u32 = 16;

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::world::{AGENT, READER, SHIM, SHIM_2, World};
 use super::{build_query, opened};
-use crate::cluster::start::{Phases, PodStart, StartFailure};
+use crate::cluster::start::{ImageStart, Phases, PodStart, StartFailure};
+use crate::service::ImageUse;
 use crate::service::plans::SignedPlan;
 
 const PROFILE: &str = "api: pilotfish/v1\nkind: pod-profile\nname: fast\nnamespace: builds\n\
@@ -26,9 +27,9 @@ async fn the_signed_plan_carries_the_pod_and_where_stages_run() {
     assert_eq!(pod.manifest["metadata"]["annotations"]["pilotfish.io/build-id"], plan.build);
     let containers = pod.manifest["spec"]["containers"].as_array().unwrap();
     let names: Vec<&Value> = containers.iter().map(|one| &one["name"]).collect();
-    assert_eq!(names, ["jnlp", "main"]);
+    assert_eq!(names, ["main", "jnlp"]);
     // The plugin says which controller it is; reports name the build by its id.
-    let variables = containers[0]["env"].as_array().unwrap();
+    let variables = containers[1]["env"].as_array().unwrap();
     assert!(variables.iter().all(|one| one["name"] != "JENKINS_URL"), "{variables:?}");
     assert!(variables.contains(&json!({"name": "PILOTFISH_BUILD", "value": plan.build})));
     // The same build gets the same pod again, and no other controller gets any.
@@ -101,6 +102,32 @@ async fn how_a_pod_started_is_kept_with_its_build_and_counted() {
     }
 }
 
+#[tokio::test]
+async fn how_images_came_to_nodes_is_kept_once_for_each_pod() {
+    let world = World::sqlite().await;
+    let image = |image: &str, pull_ms| ImageStart { image: image.to_owned(), pull_ms };
+    let store = &world.service.store;
+    let cold = [image("tool:1", Some(9_000)), image("agent:1", None)];
+    // Two replicas see the same pod.
+    for at in [100, 101] {
+        store.save_images("pod-1", &cold, at).await.unwrap();
+    }
+    store.save_images("pod-2", &[image("tool:1", Some(5_000))], 200).await.unwrap();
+    store.save_images("pod-3", &[image("tool:1", Some(7_000))], 300).await.unwrap();
+    for pod in ["pod-4", "pod-5"] {
+        store.save_images(pod, &[image("tool:1", None)], 400).await.unwrap();
+    }
+    let uses = store.image_uses().await.unwrap();
+    let tool = ImageUse { used_at: 400, present: 2, pulled: 3, median_pull_ms: Some(7_000) };
+    let agent = ImageUse { used_at: 100, present: 1, pulled: 0, median_pull_ms: None };
+    assert_eq!(uses, [("agent:1".to_owned(), agent), ("tool:1".to_owned(), tool)].into());
+    assert_eq!((uses["tool:1"].saved_ms(), uses["agent:1"].saved_ms()), (Some(14_000), None));
+    // After a month it is forgotten.
+    store.save_images("pod-6", &[image("agent:1", None)], 31 * 86_400).await.unwrap();
+    let kept: Vec<_> = store.image_uses().await.unwrap().into_keys().collect();
+    assert_eq!(kept, ["agent:1"]);
+}
+
 fn used(build: &str, stage: &str, mebibytes: u64, shared: bool) -> Value {
     json!({"build": build, "stage": stage, "container": "main", "seconds": 10.5,
         "cpu_seconds": 21.0, "peak_memory_bytes": mebibytes << 20, "shared": shared})
@@ -118,7 +145,7 @@ async fn pods_ask_for_what_stages_were_seen_to_use() {
     };
     let first = build(1).await;
     let requests = |plan: &SignedPlan| {
-        plan.pod.as_ref().unwrap().manifest["spec"]["containers"][1]["resources"]["requests"]
+        plan.pod.as_ref().unwrap().manifest["spec"]["containers"][0]["resources"]["requests"]
             .clone()
     };
     assert_eq!(requests(&first), json!({"cpu": "100m", "memory": "64Mi"}));
