@@ -28,7 +28,11 @@ pub(crate) fn start_servers(cluster: &Cluster) -> Result<(), Error> {
     etcd.arg("--initial-cluster").arg(format!("pilotfish={ETCD_PEERS}"));
     start(state, "etcd", &mut etcd)?;
     wait(state, "etcd listening", 60, &["etcd"], || TcpStream::connect(ETCD).is_ok())?;
-    start(state, "kube-apiserver", &mut api_server(cluster, &url))
+    let audit = state.configure("conf/audit.yaml", include_str!("../config/audit.yaml"))?;
+    let mut server = api_server(cluster, &url);
+    server.arg(format!("--audit-policy-file={}", audit.display()));
+    server.arg(format!("--audit-log-path={}", cluster.audit_log().display()));
+    start(state, "kube-apiserver", &mut server)
 }
 
 fn api_server(cluster: &Cluster, etcd: &str) -> Command {

@@ -7,6 +7,7 @@
 mod certificates;
 mod control_plane;
 mod error;
+mod fake;
 mod images;
 mod network;
 mod node;
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 pub use error::Error;
+pub use fake::{FAKE, FakeNodes};
 pub use images::{BUSYBOX, SCRATCH, TOOLS};
 pub use preflight::why_no_node;
 pub use state::{NODE, NODE_ADDRESS, REGISTRY, State};
@@ -157,6 +159,13 @@ impl Cluster {
         // Its caches stay in the state.
         command.arg("--cache-dir").arg(self.state.path("run/cache"));
         command
+    }
+
+    /// Where the API server writes down the calls of service accounts, but for those of its own
+    /// parts: one JSON object a line, `audit.k8s.io/v1`.
+    #[must_use]
+    pub fn audit_log(&self) -> PathBuf {
+        self.state.path("log/audit.log")
     }
 
     /// One of the programs that are in `hyper`.

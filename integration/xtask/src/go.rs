@@ -1,7 +1,7 @@
 //! Programs of Go that the tests need: built from pinned modules once, and kept by what they are made from.
 
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use sha2::{Digest as _, Sha256};
@@ -19,9 +19,21 @@ pub struct Program {
     package: &'static str,
     /// Settings of variables in packages.
     variables: &'static [(&'static str, &'static str)],
+    /// What must be different in a module that it is made of.
+    patch: Option<Patch>,
 }
 
-/// etcd, kubectl and all parts of Kubernetes.
+/// A change of words in a file of a module, where no version of the module fits the others.
+struct Patch {
+    module: &'static str,
+    file: &'static str,
+    /// What stands there.
+    old: &'static str,
+    /// What stands there then.
+    new: &'static str,
+}
+
+/// etcd, kubectl, all parts of Kubernetes, and kwok.
 pub const HYPER: Program = Program {
     name: "hyper",
     module: "integration/kubernetes/hyper",
@@ -33,6 +45,23 @@ pub const HYPER: Program = Program {
         ("k8s.io/component-base/version.gitMinor", "34"),
         ("k8s.io/component-base/version.gitTreeState", "clean"),
     ],
+    // kwok of Kubernetes 1.33 names an annotation that 1.34 no longer has, in a way to list objects
+    // that it does not use; its next version is one of 1.36.
+    patch: Some(Patch {
+        module: "sigs.k8s.io/kwok",
+        file: "pkg/utils/informer/informer.go",
+        old: "metav1.InitialEventsListBlueprintAnnotationKey",
+        new: "metav1.InitialEventsAnnotationKey",
+    }),
+};
+
+/// Helm, for a stage of the shipped catalog; it shares most of its packages with [`HYPER`].
+pub const HELM: Program = Program {
+    name: "helm",
+    module: "integration/kubernetes/hyper",
+    package: "helm.sh/helm/v3/cmd/helm",
+    variables: &[("helm.sh/helm/v3/internal/version.version", "v3.19.0")],
+    patch: None,
 };
 
 /// Nothing of these runs for its speed. Without inlining and debugging information a build takes
@@ -68,9 +97,61 @@ pub fn build(context: &Context, program: &Program) -> Done<PathBuf> {
     let mut go = context.command("go");
     go.current_dir(&module).env("CGO_ENABLED", "0").args(["build", "-buildvcs=false"]);
     go.arg(format!("-gcflags={COMPILER}")).args(["-ldflags", &linker, "-o"]).arg(&unfinished);
+    let sources = dir.join("sources");
+    if let Some(patch) = &program.patch {
+        go.arg("-modfile").arg(patched(&module, patch, &sources)?);
+    }
     run(go.arg(program.package))?;
+    if program.patch.is_some() {
+        fs::remove_dir_all(&sources).map_err(|error| format!("{}: {error}", sources.display()))?;
+    }
     fs::rename(&unfinished, &built).map_err(|error| format!("{}: {error}", built.display()))?;
     Ok(built)
+}
+
+/// Copies a module with its change; the `go.mod` that builds with the copy.
+fn patched(module: &Path, patch: &Patch, sources: &Path) -> Done<PathBuf> {
+    let failed = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
+    let go = |arguments: &[&str]| output(Command::new("go").current_dir(module).args(arguments));
+    go(&["mod", "download", patch.module])?;
+    let original = go(&["list", "-m", "-f", "{{.Dir}}", patch.module])?;
+    let original = Path::new(original.trim());
+    let copy = sources.join("module");
+    if sources.exists() {
+        fs::remove_dir_all(sources).map_err(|error| failed(sources, error))?;
+    }
+    copy_tree(original, &copy).map_err(|error| failed(original, error))?;
+    let file = copy.join(patch.file);
+    let text = fs::read_to_string(&file).map_err(|error| failed(&file, error))?;
+    if !text.contains(patch.old) {
+        return Err(format!("{} of {} has no {}", patch.file, patch.module, patch.old));
+    }
+    fs::write(&file, text.replace(patch.old, patch.new)).map_err(|error| failed(&file, error))?;
+    for name in ["go.mod", "go.sum"] {
+        let path = module.join(name);
+        let mut text = fs::read_to_string(&path).map_err(|error| failed(&path, error))?;
+        if name == "go.mod" {
+            text.push_str(&format!("\nreplace {} => {}\n", patch.module, copy.display()));
+        }
+        let path = sources.join(name);
+        fs::write(&path, text).map_err(|error| failed(&path, error))?;
+    }
+    Ok(sources.join("go.mod"))
+}
+
+/// Copies a directory whose files nobody may write, so that they can be written.
+fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let (entry, path) = entry.map(|entry| (entry.file_type(), entry.path()))?;
+        let target = to.join(path.file_name().unwrap_or_default());
+        if entry?.is_dir() {
+            copy_tree(&path, &target)?;
+        } else {
+            fs::write(&target, fs::read(&path)?)?;
+        }
+    }
+    Ok(())
 }
 
 fn linker_flags(program: &Program) -> String {
@@ -79,7 +160,7 @@ fn linker_flags(program: &Program) -> String {
 }
 
 /// Everything that the program is made from, in 16 digits.
-fn key(program: &Program, module: &std::path::Path, linker: &str) -> Done<String> {
+fn key(program: &Program, module: &Path, linker: &str) -> Done<String> {
     let mut digest = Sha256::new();
     for name in ["go.mod", "go.sum", "main.go", "tools.go"] {
         // A module that only names what to build has one of the last two or none.
@@ -90,6 +171,9 @@ fn key(program: &Program, module: &std::path::Path, linker: &str) -> Done<String
     let version = output(Command::new("go").arg("version").current_dir(module))?;
     for text in [program.package, COMPILER, linker, &version] {
         digest.update(text.as_bytes());
+    }
+    if let Some(Patch { module, file, old, new }) = &program.patch {
+        [module, file, old, new].iter().for_each(|text| digest.update(text.as_bytes()));
     }
     Ok(digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect())
 }

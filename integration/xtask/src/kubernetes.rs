@@ -43,7 +43,10 @@ enum Action {
 
 pub fn run(context: &Context, options: &Options) -> Done {
     match &options.action {
-        Action::Build => go::build(context, &go::HYPER).map(drop),
+        Action::Build => {
+            go::build(context, &go::HYPER)?;
+            go::build(context, &go::HELM).map(drop)
+        }
         Action::Up { no_node } => up(context, *no_node || why_no_node(context)?.is_some()),
         Action::Down => down(context),
         Action::Test { filter, keep, debug } => test(context, filter.as_deref(), *keep, !debug),
@@ -64,11 +67,13 @@ fn test(context: &Context, filter: Option<&str>, keep: bool, release: bool) -> D
     // All that is compiled comes before the cluster, which takes memory and processors.
     let parts = if with_node { Some(OfNode::build(context, release)?) } else { None };
     let bridge = bridge(context)?;
+    let helm = go::build(context, &go::HELM)?;
     run_command(tests(context, with_node).arg("--no-run"))?;
     let passed = up(context, !with_node).and_then(|()| {
         let mut tests = tests(context, with_node);
         tests.env("PILOTFISH_TEST_KUBERNETES", state(context));
         tests.env("PILOTFISH_TEST_BRIDGE", &bridge);
+        tests.env("PILOTFISH_TEST_HELM", &helm);
         if let Some(parts) = &parts {
             tests.env("PILOTFISH_TEST_IMAGES", &parts.images);
             tests.env("PILOTFISH_TEST_PEER", parts.peer.classes());
@@ -108,7 +113,7 @@ fn bridge(context: &Context) -> Done<PathBuf> {
 
 fn tests(context: &Context, with_node: bool) -> Command {
     let mut cargo = context.cargo(["test", "--package", "pilotfish-kubernetes"]);
-    cargo.args(["--test", "api", "--test", "starts"]);
+    cargo.args(["--test", "api", "--test", "starts", "--test", "storm", "--test", "stages"]);
     if with_node {
         cargo.args(["--test", "node", "--test", "containers"]);
     }

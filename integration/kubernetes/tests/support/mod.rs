@@ -1,6 +1,8 @@
 //! What the tests of the cluster share.
 
 #[allow(dead_code, reason = "not every test needs it")]
+pub mod account;
+#[allow(dead_code, reason = "not every test needs it")]
 pub mod controller;
 
 use std::io::Write as _;
