@@ -99,15 +99,31 @@ fn unit_test_go() {
         ("a.go", "package a\n\nfunc Two() int { return 2 }\n"),
         (
             "a_test.go",
-            "package a\n\nimport \"testing\"\n\nfunc TestTwo(t *testing.T) {\n\tif Two() != 2 {\n\t\tt.Fail()\n\t}\n}\n",
+            "package a\n\nimport \"testing\"\n\nfunc TestTwo(t *testing.T) {\n\tif Two() != 2 {\n\t\tt.Fatal(\"<&\\x01\")\n\t}\n}\n\nfunc TestLater(t *testing.T) { t.Skip(\"later\") }\n",
         ),
     ]);
     world.use_cache("go/build", "go", &["env", "GOCACHE"]);
     let run = world.stage("unit-test-go", "{}", &[]);
     run.passed();
+    assert_eq!(run.tests(), (2, 0));
     assert!(world.read("output/artifacts/it/coverage.out").contains("a.go:3"));
     world.write("workspace/a.go", "package a\n\nfunc Two() int { return 3 }\n");
-    world.stage("unit-test-go", "{}", &[]).failed();
+    let run = world.stage("unit-test-go", "{}", &[]);
+    run.failed();
+    assert_eq!(run.tests(), (2, 1));
+    assert!(run.log().contains("--- FAIL: TestTwo"), "{}", run.log());
+    // A package that ends by itself has no test that failed, and is told all the same.
+    world.write("workspace/a.go", "package a\n\nfunc Two() int { return 2 }\n");
+    let main = "package b\n\nimport (\n\t\"os\"\n\t\"testing\"\n)\n\nfunc TestMain(m *testing.M) { os.Exit(3) }\n";
+    world.write("workspace/b/b_test.go", main);
+    let run = world.stage("unit-test-go", "{}", &[]);
+    run.failed();
+    assert_eq!(run.tests(), (3, 1));
+    // What is not vetted has no tests, and no report of those before.
+    world.write("workspace/a.go", "package a\n\nfunc Two() int { return \"\" }\n");
+    let run = world.stage("unit-test-go", "{}", &[]);
+    run.failed();
+    assert_eq!(run.tests(), (0, 0));
 }
 
 #[test]
@@ -247,11 +263,27 @@ fn unit_test_rust() {
             "Cargo.toml",
             "[package]\nname = \"a\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[workspace]\n",
         ),
-        ("src/lib.rs", "#[test]\nfn two() {\n    assert_eq!(2, 1 + 1);\n}\n"),
+        ("src/lib.rs", &rust_tests("1 + 1")),
     ]);
-    world.stage("unit-test-rust", "{}", &[]).passed();
-    world.write("workspace/src/lib.rs", "#[test]\nfn two() {\n    assert_eq!(2, 3);\n}\n");
-    world.stage("unit-test-rust", "{}", &[]).failed();
+    let run = world.stage("unit-test-rust", "{}", &[]);
+    run.passed();
+    assert_eq!(run.tests(), (4, 0));
+    world.write("workspace/src/lib.rs", &rust_tests("3"));
+    let run = world.stage("unit-test-rust", "{}", &[]);
+    run.failed();
+    assert_eq!(run.tests(), (4, 2));
+    let report = world.read("workspace/build/junit.xml");
+    assert!(report.contains("<testcase classname=\"a\" name=\"two\">\n<failure>"), "{report}");
+    assert!(report.contains("2 &lt; &quot;3&quot;"), "what the test said: {report}");
+}
+
+/// A test that says more than it should, one that panics as it should, one for later, and one in
+/// the documentation.
+fn rust_tests(two: &str) -> String {
+    format!(
+        "/// ```\n/// assert_eq!(2, {two});\n/// ```\npub fn nothing() {{}}\n\n#[test]\nfn two() {{\n    println!(\"2 < \\\"3\\\"\");\n    \
+         assert_eq!(2, {two});\n}}\n\n#[test]\n#[should_panic]\nfn no() {{\n    panic!(\"no\");\n}}\n\n#[test]\n#[ignore]\nfn later() {{}}\n"
+    )
 }
 
 #[test]
