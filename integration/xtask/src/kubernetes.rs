@@ -28,6 +28,8 @@ enum Action {
     },
     /// Ends it and removes what it left on the machine
     Down,
+    /// Brings a cluster up, measures pods and steps in it, and takes it down
+    Bench,
     /// Brings a cluster up, runs the tests that need one, and takes it down
     Test {
         /// Only tests whose name contains this
@@ -49,6 +51,7 @@ pub fn run(context: &Context, options: &Options) -> Done {
         }
         Action::Up { no_node } => up(context, *no_node || why_no_node(context)?.is_some()),
         Action::Down => down(context),
+        Action::Bench => bench(context),
         Action::Test { filter, keep, debug } => test(context, filter.as_deref(), *keep, !debug),
     }
 }
@@ -86,6 +89,37 @@ fn test(context: &Context, filter: Option<&str>, keep: bool, release: bool) -> D
     }
     let down = down(context);
     passed.and(down)
+}
+
+/// Figures of a real cluster. What is measured here is built for tests: it waits for the cluster, not
+/// the other way round. The agent is the one that is shipped.
+fn bench(context: &Context) -> Done {
+    let why_no_node = why_no_node(context)?;
+    if let Some(why) = &why_no_node {
+        println!("SKIPPED: steps and memory, since this machine cannot have a node: {why}");
+    }
+    let with_node = why_no_node.is_none();
+    let images = match with_node {
+        true => Some(images::build(context, &["static"], true, &[])?),
+        false => None,
+    };
+    let bench = || {
+        let bench = ["bench", "--profile", "dev", "--package", "pilotfish-kubernetes", "--bench"];
+        let mut bench = context.cargo(bench);
+        bench.arg("cluster");
+        bench
+    };
+    run_command(bench().arg("--no-run"))?;
+    let measured = up(context, !with_node).and_then(|()| {
+        let mut bench = bench();
+        bench.env("PILOTFISH_TEST_KUBERNETES", state(context));
+        if let Some(images) = &images {
+            bench.env("PILOTFISH_TEST_IMAGES", images);
+        }
+        run_command(&mut bench)
+    });
+    let down = down(context);
+    measured.and(down)
 }
 
 /// What the tests on a node need.
