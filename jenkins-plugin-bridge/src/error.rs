@@ -70,6 +70,9 @@ pub enum BridgeError {
     /// The masters file cannot be used. All of its problems are here.
     #[error("the masters file has {} problem(s):{}", .0.len(), listed(.0))]
     Masters(Vec<Problem>),
+    /// The file of forges cannot be used. All of its problems are here.
+    #[error("the file of forges has {} problem(s):{}", .0.len(), listed(.0))]
+    Forges(Vec<Problem>),
     /// Something was asked for by a name that is not there.
     #[error("there is no {kind} `{name}`{hint}")]
     Unknown {
@@ -148,7 +151,8 @@ impl BridgeError {
             | Self::Overrides(all)
             | Self::Plan(all)
             | Self::Profile(all)
-            | Self::Masters(all) => all,
+            | Self::Masters(all)
+            | Self::Forges(all) => all,
             _ => &[],
         }
     }

@@ -15,6 +15,7 @@ pub mod catalog;
 pub mod cli;
 pub mod cluster;
 pub mod error;
+pub mod forges;
 pub mod jobs;
 pub mod masters;
 pub mod plan;
@@ -24,5 +25,6 @@ pub mod route;
 pub mod run;
 pub mod service;
 pub mod text;
+pub mod triggers;
 
 pub use error::{BridgeError, Problem};

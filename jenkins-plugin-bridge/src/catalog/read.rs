@@ -25,9 +25,8 @@ pub fn yaml(text: &str) -> Result<Value, Problem> {
 /// # Errors
 /// When there is none or it is not known.
 pub fn kind_of(value: &Value) -> Result<&'static str, Problem> {
-    // The last six formats are no files of a catalog.
-    let kinds = &formats()[..formats().len().saturating_sub(6)];
-    let names = || kinds.iter().map(|format| format.kind);
+    // From the job record on they are no files of a catalog.
+    let names = || formats().iter().map(|format| format.kind).take_while(|kind| *kind != "job");
     if !value.is_object() {
         return Err(Problem::new("", "expected a mapping that starts with `api: pilotfish/v1`"));
     }

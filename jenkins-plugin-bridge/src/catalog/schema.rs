@@ -52,6 +52,7 @@ static FORMATS: LazyLock<Vec<Format>> = LazyLock::new(|| {
         format::<crate::masters::MastersFile>("masters"),
         format::<crate::cluster::ClustersFile>("clusters"),
         format::<crate::jobs::JobsFile>("jobs"),
+        format::<crate::forges::ForgesFile>("forges"),
     ]
     .into_iter()
     .flatten()
@@ -59,7 +60,7 @@ static FORMATS: LazyLock<Vec<Format>> = LazyLock::new(|| {
 });
 
 /// All formats, catalog files first, then the job record, the plan, the pod profile, and the files of
-/// masters, clusters and jobs.
+/// masters, clusters, jobs and forges.
 #[must_use]
 pub fn formats() -> &'static [Format] {
     &FORMATS
@@ -186,7 +187,7 @@ mod tests {
 
     #[test]
     fn every_format_has_a_schema_that_compiles() {
-        assert_eq!(formats().len(), 12);
+        assert_eq!(formats().len(), 13);
     }
 
     /// Run with `UPDATE_SCHEMAS=1` after a change of the types.

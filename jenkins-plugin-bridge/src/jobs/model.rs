@@ -10,6 +10,7 @@ use crate::error::Problem;
 use crate::masters::file::Label;
 use crate::rest::JobName;
 use crate::route::LostPolicy;
+use crate::triggers::Triggers;
 
 /// Starts the names of parameters that are Pilotfish's own.
 pub const OWN: &str = "PILOTFISH_";
@@ -54,6 +55,10 @@ pub struct JobSpec {
     /// A master of this zone is better than another one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<Identifier>,
+    /// What starts its builds by itself. Definitions on masters have no triggers: they would start a build
+    /// at each.
+    #[serde(default, skip_serializing_if = "Triggers::is_empty")]
+    pub triggers: Triggers,
 }
 
 /// Marks a file of jobs.
@@ -154,6 +159,8 @@ pub fn problems(job: &JobSpec) -> Vec<Problem> {
         let known = job.parameters.keys().map(String::as_str);
         add("supersede_by", format!("no parameter `{by}`{}", crate::text::nearest_hint(by, known)));
     }
+    let declared: Vec<&str> = job.parameters.keys().map(String::as_str).collect();
+    all.extend(job.triggers.problems(&job.name, &declared));
     all
 }
 

@@ -20,6 +20,8 @@ use super::problem::Problem;
 use super::state::Service;
 use super::traces;
 
+pub use handlers::order_build;
+
 /// All routes.
 pub fn router(service: &Arc<Service>) -> Router {
     let mut router = Router::new();
@@ -61,6 +63,8 @@ fn handler(id: OperationId) -> MethodRouter<Arc<Service>> {
         OperationId::get_job => get(handlers::get_job),
         OperationId::keep_job => post(handlers::keep_job),
         OperationId::remove_job => post(handlers::remove_job),
+        OperationId::take_hook => post(handlers::take_hook),
+        OperationId::list_hooks => get(handlers::list_hooks),
         OperationId::create_build => post(handlers::create_build),
         OperationId::list_builds => get(handlers::list_builds),
         OperationId::stop_build => post(handlers::stop_build),

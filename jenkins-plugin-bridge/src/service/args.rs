@@ -29,8 +29,10 @@ use super::store::Store;
 use super::traces::{self, LogFormat};
 use crate::cluster::Clusters;
 use crate::error::{BridgeError, Problem};
+use crate::forges::Forges;
 use crate::masters::{MastersFile, Registry, WatchOptions};
 use crate::route::{RouteOptions, route_builds};
+use crate::triggers::{TriggerOptions, run_triggers};
 
 /// The variable that may hold the URL of the database, which may hold a password.
 const DATABASE_VARIABLE: &str = "PILOTFISH_DATABASE_URL";
@@ -68,6 +70,9 @@ pub struct ServeArgs {
     /// File of masters that are managed as one: builds are routed to them by label.
     #[arg(long, value_name = "FILE")]
     pub masters: Option<PathBuf>,
+    /// File of forges: whose webhooks are taken, and where repositories live.
+    #[arg(long, value_name = "FILE", requires = "masters")]
+    pub forges: Option<PathBuf>,
     /// File of clusters: which controllers' builds run in pods, of which profile and where.
     #[arg(long, value_name = "FILE")]
     pub clusters: Option<PathBuf>,
@@ -198,6 +203,7 @@ pub async fn serve(args: &ServeArgs) -> Result<(), BridgeError> {
     let access = read_tokens(&args.tokens)?;
     let controllers = args.controllers.as_deref().map(read_controllers).transpose()?;
     let masters = args.masters.as_deref().map(read_masters).transpose()?.unwrap_or_default();
+    let forges = args.forges.as_deref().map(Forges::load).transpose()?.unwrap_or_default();
     let clusters = args.clusters.as_deref().map(Clusters::read).transpose()?.unwrap_or_default();
     let store = Store::open(&database(args.database.as_deref()))
         .await
@@ -210,7 +216,9 @@ pub async fn serve(args: &ServeArgs) -> Result<(), BridgeError> {
     };
     let controllers = controllers.unwrap_or_default();
     let service = Service::new(catalog, store, access, keys, controllers, options);
-    let service = Arc::new(service.with_masters(masters).with_clusters(clusters));
+    let service = Arc::new(
+        service.with_masters(masters).with_clusters(clusters).with_forges(Arc::new(forges)),
+    );
     let holder = replica();
     let watches = pods::watch(&service, holder.clone()).await;
     let server =
@@ -220,8 +228,10 @@ pub async fn serve(args: &ServeArgs) -> Result<(), BridgeError> {
     let watching = (!service.masters.is_empty()).then(|| {
         let (watch, lease) = (WatchOptions::default(), LeaseTimes::default());
         let watching = watch_masters(Arc::clone(&service), holder.clone(), watch, lease);
+        let triggers =
+            run_triggers(Arc::clone(&service), holder.clone(), TriggerOptions::default());
         let routing = route_builds(Arc::clone(&service), holder, RouteOptions::default());
-        tokio::spawn(async move { tokio::join!(watching, routing) })
+        tokio::spawn(async move { tokio::join!(watching, routing, triggers) })
     });
     let chores = tokio::spawn(chores(Arc::clone(&service), tls, args.reload));
     server.run(stop()).await;

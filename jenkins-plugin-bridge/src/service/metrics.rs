@@ -116,6 +116,10 @@ pub struct Metrics {
     pub events: AtomicU64,
     /// Requests refused because their token made too many.
     pub limited: AtomicU64,
+    /// Webhooks of forges taken.
+    pub hooks: AtomicU64,
+    /// Webhooks refused: not signed, or not to be read.
+    pub hooks_refused: AtomicU64,
     /// Connections open now.
     pub connections: AtomicU64,
 }
@@ -135,6 +139,8 @@ impl Default for Metrics {
             refused: AtomicU64::new(0),
             events: AtomicU64::new(0),
             limited: AtomicU64::new(0),
+            hooks: AtomicU64::new(0),
+            hooks_refused: AtomicU64::new(0),
             connections: AtomicU64::new(0),
         }
     }
@@ -259,6 +265,13 @@ impl Metrics {
                 "counter",
                 "Requests refused because their token made too many.",
                 self.limited.load(Relaxed),
+            ),
+            ("hooks_total", "counter", "Webhooks of forges taken.", self.hooks.load(Relaxed)),
+            (
+                "hooks_refused_total",
+                "counter",
+                "Webhooks refused: not signed, or not to be read.",
+                self.hooks_refused.load(Relaxed),
             ),
             ("connections", "gauge", "Connections open.", self.connections.load(Relaxed)),
             (

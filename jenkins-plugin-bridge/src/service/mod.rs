@@ -28,6 +28,8 @@ mod usage;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use api::order_build;
+pub(crate) use api::routed::BuildOrder;
 pub use api::router;
 pub use args::{KeyArgs, ServeArgs, TokenArgs, database, make_key, make_token, serve};
 pub use auth::{AccessToken, AccessTokens, BuildClaims, BuildTokens, Scope};

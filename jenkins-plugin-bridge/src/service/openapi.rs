@@ -168,6 +168,12 @@ operations! {
     get_log get "/v1/builds/{id}/log", Needs::Scope("builds:read"),
         None, None, &[400, 401, 403, 404, 502, 504],
         "The log of a build of the bridge from the byte `offset` on, of the attempt `attempt`; with `follow=true` until its end.";
+    take_hook post "/v1/hooks/{forge}", Needs::Nothing,
+        None, Some(schema::<routed::HookAnswer>), &[400, 401, 404, 413, 503],
+        "Takes a webhook of a forge that is declared: GitHub, GitLab or Gitea. It is signed, or has the token, of the forge's secret. The same one is taken once.";
+    list_hooks get "/v1/hooks", Needs::Scope("jobs:read"),
+        None, Some(schema::<Vec<routed::HookDelivery>>), &[401, 403],
+        "The newest events that forges told, and what each job made of them.";
     get_keys get "/v1/keys", Needs::Nothing,
         None, Some(schema::<Vec<PublicKey>>), &[],
         "The public keys that plans are signed by.";

@@ -12,6 +12,7 @@ use super::rate::{RateLimits, Rates};
 use super::sign::KeyRing;
 use super::store::{Store, StoreError};
 use crate::cluster::Clusters;
+use crate::forges::Forges;
 use crate::masters::Registry;
 use crate::plan::Plan;
 use crate::rest::Client;
@@ -20,6 +21,9 @@ use crate::rest::Client;
 const PLANS: usize = 2_000;
 /// The most bytes of a plan that is kept in memory.
 const PLAN_BYTES: usize = 1 << 20;
+
+/// Webhooks that are read at the same time: with 4 MiB each, 64 MiB.
+const HOOKS_AT_ONCE: usize = 16;
 
 /// What can be chosen about the service.
 #[derive(Debug, Clone)]
@@ -89,6 +93,12 @@ pub struct Service {
     pub masters: Arc<Registry>,
     /// Something has changed that a build may wait for.
     pub route_now: tokio::sync::Notify,
+    /// Where repositories live.
+    pub forges: Arc<Forges>,
+    /// Something has come that may start builds.
+    pub trigger_now: tokio::sync::Notify,
+    /// Webhooks that are read at the same time.
+    pub(super) hook_places: Arc<tokio::sync::Semaphore>,
     leads_masters: AtomicBool,
     plans: Mutex<KnownPlans>,
 }
@@ -124,6 +134,9 @@ impl Service {
             options,
             masters: Arc::default(),
             route_now: tokio::sync::Notify::new(),
+            forges: Arc::default(),
+            trigger_now: tokio::sync::Notify::new(),
+            hook_places: Arc::new(tokio::sync::Semaphore::new(HOOKS_AT_ONCE)),
             leads_masters: AtomicBool::new(false),
             plans: Mutex::default(),
         }
@@ -134,6 +147,12 @@ impl Service {
     pub fn with_masters(mut self, masters: Arc<Registry>) -> Self {
         self.masters = masters;
         self
+    }
+
+    /// The same with forges.
+    #[must_use]
+    pub fn with_forges(self, forges: Arc<Forges>) -> Self {
+        Self { forges, ..self }
     }
 
     /// How a controller is reached, by its name: one of the file of controllers, or a master.

@@ -10,6 +10,7 @@ mod masters;
 mod routed;
 mod starts;
 mod together;
+mod triggers;
 mod usage;
 
 use std::sync::Arc;
@@ -26,14 +27,16 @@ pub use jobs::{CopyRow, JobRow};
 pub use leases::LeaseRow;
 pub use routed::{AttemptChange, BuildFilter, Change, NewBuild, StateFilter};
 use together::Together;
+pub use triggers::{EventRow, TriggerRow};
 pub use usage::UsageRow;
 
 /// All changes of the tables, in order. A published one is never edited.
-const MIGRATIONS: [(i64, &str, &str); 4] = [
+const MIGRATIONS: [(i64, &str, &str); 5] = [
     (1, "initial", include_str!("../../migrations/0001_initial.sql")),
     (2, "pods", include_str!("../../migrations/0002_pods.sql")),
     (10, "masters", include_str!("../../migrations/0010_masters.sql")),
     (55, "images", include_str!("../../migrations/0055_images.sql")),
+    (60, "triggers", include_str!("../../migrations/0060_triggers.sql")),
 ];
 /// Connections to PostgreSQL.
 const CONNECTIONS: u32 = 16;
@@ -217,6 +220,10 @@ impl Store {
         .execute(&mut *transaction)
         .await?;
         sqlx::query("DELETE FROM routed_builds WHERE state = 'finished' AND created_ms < $1")
+            .bind(builds_before.saturating_mul(1000))
+            .execute(&mut *transaction)
+            .await?;
+        sqlx::query("DELETE FROM trigger_events WHERE received_ms < $1")
             .bind(builds_before.saturating_mul(1000))
             .execute(&mut *transaction)
             .await?;

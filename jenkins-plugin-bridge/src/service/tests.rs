@@ -11,6 +11,7 @@ mod nodes;
 mod pods;
 mod postgres;
 mod routed;
+mod triggers;
 mod world;
 
 use serde_json::{Value, json};
@@ -49,6 +50,10 @@ async fn a_build_goes_from_its_plan_to_its_end_on_postgresql() {
     let world =
         World::on_with_masters(&database.url("routed"), routed::unreachable_masters()).await;
     routed::asked_for_claimed_and_stopped(&world).await;
+    let url = database.url("triggers");
+    let world = World::with_masters_and_forges(Some(&url), routed::unreachable_masters()).await;
+    triggers::events_start_builds_once(&world).await;
+    triggers::times_start_builds_once(&world).await;
 }
 
 async fn whole_build(world: &World) {

@@ -1,6 +1,7 @@
 //! The operations on plans and the catalog, and those that need no token.
 
 mod builds;
+mod hooks;
 mod jobs;
 mod masters;
 mod nodes;
@@ -25,10 +26,11 @@ use crate::service::sign::PublicKey;
 use crate::service::state::{Service, StoredPlan};
 
 pub use builds::{add_events, claim_build, evaluate_plan, get_build};
+pub use hooks::{list_hooks, take_hook};
 pub use jobs::{get_job, keep_job, list_jobs, remove_job, save_job};
 pub use masters::{check_master, get_labels, get_masters};
 pub use nodes::{bring_node_back, take_node_out};
-pub use routed::{create_build, get_log, list_builds, stop_build};
+pub use routed::{create_build, get_log, list_builds, order_build, stop_build};
 pub use usage::{get_sizing, report_usage};
 
 type App = State<Arc<Service>>;

@@ -9,6 +9,10 @@ use crate::jobs::{CopyState, JobSpec};
 use crate::masters::file::Label;
 use crate::route::{Attempt, Build, BuildState, LostPolicy};
 use crate::service::store::{BuildFilter, StateFilter};
+use crate::service::store::{EventRow, TriggerRow};
+use crate::triggers::Event;
+use crate::triggers::duty::Outcome;
+use crate::triggers::model::Trigger;
 
 /// Asks for a build. The same `Idempotency-Key` gives the same build.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -188,6 +192,9 @@ pub struct JobAnswer {
     pub is_removed: bool,
     /// Its copies by master, as they were seen last.
     pub copies: BTreeMap<String, KeptCopy>,
+    /// What starts its builds, and how each is doing; not in lists.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub triggers: Vec<TriggerAnswer>,
 }
 
 /// A copy as it was seen last.
@@ -210,4 +217,91 @@ pub enum AnyBuild {
     Routed(Box<RoutedBuild>),
     /// One that was given a plan.
     Planned(Box<super::types::Build>),
+}
+
+/// How a trigger of a job is doing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct TriggerAnswer {
+    /// Which kind it is: `event`, `cron`, `upstream` or `poll`.
+    pub kind: &'static str,
+    /// In a few words.
+    pub trigger: String,
+    /// When it comes next, in milliseconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_ms: Option<i64>,
+    /// When it started a build last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fired_ms: Option<i64>,
+    /// That build.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub build: Option<String>,
+    /// Why it did not the last time, or what is wrong.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub note: String,
+}
+
+impl TriggerAnswer {
+    /// The triggers of a job as they are told.
+    #[must_use]
+    pub fn all(job: &JobSpec, rows: &[TriggerRow]) -> Vec<Self> {
+        let of = |trigger: Trigger<'_>| {
+            let id = trigger.id();
+            let row = rows.iter().find(|row| row.trigger == id).cloned().unwrap_or_default();
+            Self {
+                kind: trigger.kind(),
+                trigger: trigger.described(),
+                next_ms: row.next_ms,
+                fired_ms: row.fired_ms,
+                build: row.build,
+                note: row.note,
+            }
+        };
+        job.triggers.all().map(of).collect()
+    }
+}
+
+/// What became of a webhook.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct HookAnswer {
+    /// Id of the event, in the list of events. None where it starts nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event: Option<String>,
+    /// What it is, or why it starts nothing.
+    pub note: String,
+}
+
+/// An event that a forge told.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct HookDelivery {
+    /// Id.
+    pub id: String,
+    /// The forge.
+    pub forge: String,
+    /// What the forge calls the delivery.
+    pub delivery: String,
+    /// What has happened.
+    pub event: String,
+    /// When it came, in milliseconds since 1970.
+    pub received_ms: i64,
+    /// Nothing has been made of it yet.
+    pub is_new: bool,
+    /// What each job of the repository made of it.
+    pub jobs: BTreeMap<String, Outcome>,
+}
+
+impl HookDelivery {
+    /// An event as it is told.
+    #[must_use]
+    pub fn of(row: EventRow) -> Self {
+        let event = serde_json::from_str::<Event>(&row.body);
+        Self {
+            id: row.id,
+            forge: row.forge,
+            delivery: row.delivery,
+            event: event.map(|event| event.described()).unwrap_or_default(),
+            received_ms: row.received_ms,
+            is_new: row.is_new,
+            jobs: serde_json::from_str(&row.outcome).unwrap_or_default(),
+        }
+    }
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::cluster::Clusters;
+use crate::forges::Forges;
 use crate::masters::Registry;
 use crate::rest::Client;
 use crate::service::auth::{AccessToken, AccessTokens, Scope};
@@ -96,6 +97,7 @@ struct Around {
     controllers: BTreeMap<String, Client>,
     masters: Arc<Registry>,
     clusters: Clusters,
+    forges: Arc<Forges>,
 }
 
 /// What came back.
@@ -181,6 +183,15 @@ impl World {
         Self::start_in(directory, &url, None, around, |_| {}).await
     }
 
+    /// With masters and a forge, on a database or on SQLite.
+    pub async fn with_masters_and_forges(database: Option<&str>, masters: Arc<Registry>) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let file = format!("sqlite:{}?mode=rwc", directory.path().join("state.db").display());
+        let forges = super::triggers::forges(directory.path());
+        let around = Around { masters, forges, ..Around::default() };
+        Self::start_in(directory, database.unwrap_or(&file), None, around, |_| {}).await
+    }
+
     pub async fn start(
         directory: TempDir,
         database: &str,
@@ -227,6 +238,7 @@ impl World {
         change(&mut options);
         let service = Service::new(catalog, store, tokens(), keys, around.controllers, options);
         let service = service.with_masters(around.masters).with_clusters(around.clusters);
+        let service = service.with_forges(around.forges);
         let service = Arc::new(service);
         let scheme = if tls.is_some() { "https" } else { "http" };
         let address = "127.0.0.1:0".parse().unwrap();

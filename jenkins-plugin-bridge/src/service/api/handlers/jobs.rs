@@ -9,7 +9,7 @@ use super::App;
 use crate::jobs::{CopyState, JobSpec, inspect_copy, mend_copy, problems, remove_copy};
 use crate::masters::Permission;
 use crate::service::api::extract::{Authenticated, Input};
-use crate::service::api::routed::{JobAnswer, KeepQuery, KeptCopy};
+use crate::service::api::routed::{JobAnswer, KeepQuery, KeptCopy, TriggerAnswer};
 use crate::service::auth::Scope;
 use crate::service::problem::Problem;
 use crate::service::state::Service;
@@ -30,18 +30,42 @@ pub async fn save_job(
         let message = format!("the catalog has no pipeline `{}`{hint}", spec.pipeline);
         wrong.push(crate::error::Problem::new("pipeline", message));
     }
+    wrong.extend(elsewhere(&service, spec));
     if !wrong.is_empty() {
         return Err(Problem::job(&wrong));
     }
     input.take_key(&service, &caller).await?;
     service.store.save_job(spec, service.now_ms()).await?;
+    service.trigger_now.notify_one();
     one(&service, &spec.name).await
+}
+
+/// What is wrong with the triggers of a job beside what is in the job itself.
+fn elsewhere(service: &Service, spec: &JobSpec) -> Vec<crate::error::Problem> {
+    let mut wrong = Vec::new();
+    for (index, one) in spec.triggers.events.iter().enumerate() {
+        let mut add = |field: &str, message: String| {
+            let path = format!("triggers.events.{index}.{field}");
+            wrong.push(crate::error::Problem::new(path, message));
+        };
+        match service.forges.of_repository(&one.repository) {
+            Err(message) => add("repository", message),
+            Ok((forge, _)) if forge.secrets.is_empty() => {
+                let name = &forge.name;
+                add("repository", format!("its forge {name} has no webhook_secret_files"));
+            }
+            Ok(_) => {}
+        }
+    }
+    wrong
 }
 
 async fn one(service: &Service, name: &str) -> Result<Json<JobAnswer>, Problem> {
     let row = service.store.job(name).await?.ok_or_else(|| Problem::missing("job"))?;
     let copies = service.store.copies().await?;
-    Ok(Json(job_answer(row, &copies)))
+    let states = service.store.triggers(Some(name)).await?;
+    let triggers = TriggerAnswer::all(&row.spec, &states);
+    Ok(Json(JobAnswer { triggers, ..job_answer(row, &copies) }))
 }
 
 fn job_answer(row: JobRow, copies: &[CopyRow]) -> JobAnswer {
@@ -56,6 +80,7 @@ fn job_answer(row: JobRow, copies: &[CopyRow]) -> JobAnswer {
         job: row.spec,
         revision: row.revision,
         is_removed: row.is_removed,
+        triggers: Vec::new(),
     }
 }
 

@@ -42,9 +42,24 @@ pub async fn create_build(
 ) -> Result<Json<RoutedBuild>, Problem> {
     caller.access(Scope::BuildsTrigger)?;
     input.take_key(&service, &caller).await?;
-    let order = &input.value;
+    let key = input.key().map(str::to_owned);
+    let kept = order_build(&service, &input.value, caller.subject(), key).await?;
+    answer(&service, kept).await
+}
+
+/// Keeps a build that is asked for, by a caller or by a trigger. The same key of the same subject gives the
+/// same build.
+///
+/// # Errors
+/// What is wrong with the order: 500 and more where it may be good later.
+pub async fn order_build(
+    service: &Service,
+    order: &BuildOrder,
+    subject: String,
+    idempotency_key: Option<String>,
+) -> Result<Build, Problem> {
     let job = service.store.job(&order.job).await?.ok_or_else(|| Problem::missing("job"))?.spec;
-    let request = request(&service, &job, order).await?;
+    let request = request(service, &job, order).await?;
     let now = service.now_ms();
     let build = Build {
         id: new_token(PREFIX)?,
@@ -65,14 +80,10 @@ pub async fn create_build(
         started_ms: None,
         finished_ms: None,
     };
-    let new = NewBuild {
-        build,
-        subject: caller.subject(),
-        idempotency_key: input.key().map(str::to_owned),
-    };
+    let new = NewBuild { build, subject, idempotency_key };
     let kept = service.store.add_routed(&new).await?.ok_or_else(|| Problem::missing("job"))?;
     service.route_now.notify_one();
-    answer(&service, kept).await
+    Ok(kept)
 }
 
 /// What is asked for with what the job says. Parameters that the pipeline refuses are refused here.

@@ -1,0 +1,122 @@
+//! The file of forges.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::folded;
+use crate::catalog::model::{Api, Identifier};
+use crate::catalog::read::{typed, yaml};
+use crate::error::{BridgeError, Problem};
+
+/// The most bytes of the file.
+const FILE_BYTES: u64 = 1 << 20;
+
+/// Marks a file of forges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ForgesKind {
+    /// The only value.
+    #[serde(rename = "forges")]
+    Kind,
+}
+
+/// Where repositories live.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ForgesFile {
+    /// Version of the file format.
+    pub api: Api,
+    /// `forges`.
+    pub kind: ForgesKind,
+    /// The forges by name. The name is in the address of their webhooks: `/v1/hooks/NAME`.
+    pub forges: BTreeMap<Identifier, ForgeSpec>,
+}
+
+/// A forge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ForgeSpec {
+    /// What it is.
+    pub kind: ForgeKind,
+    /// Address of its pages. Those of its repositories begin so.
+    #[schemars(regex(pattern = "^(https?|ssh|file)://[^\\s]*$"))]
+    pub url: String,
+    /// Files with the secret of its webhooks: two while it is being changed. None are taken without one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub webhook_secret_files: Vec<PathBuf>,
+}
+
+/// A kind of forge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ForgeKind {
+    /// GitHub, also of one's own.
+    Github,
+    /// GitLab.
+    Gitlab,
+    /// Gitea and Forgejo.
+    Gitea,
+    /// Any git server. It sends no webhooks.
+    Git,
+}
+
+impl ForgesFile {
+    /// Reads a file of forges.
+    ///
+    /// # Errors
+    /// [`BridgeError::Forges`] with everything that is wrong, or [`BridgeError::Input`] where it cannot be
+    /// read at all.
+    pub fn load(file: &Path) -> Result<Self, BridgeError> {
+        let failed = |message: String| BridgeError::Input { path: file.to_owned(), message };
+        let size = std::fs::metadata(file).map_err(|error| failed(error.to_string()))?.len();
+        if size > FILE_BYTES {
+            return Err(failed(format!("it has {size} bytes, more than {FILE_BYTES}")));
+        }
+        let text = std::fs::read_to_string(file).map_err(|error| failed(error.to_string()))?;
+        Self::read(&file.display().to_string(), &text)
+    }
+
+    /// Reads the text of a file of forges; `file` is its name in messages.
+    ///
+    /// # Errors
+    /// [`BridgeError::Forges`] with everything that is wrong.
+    pub fn read(file: &str, text: &str) -> Result<Self, BridgeError> {
+        let all = |problems: Vec<Problem>| {
+            BridgeError::Forges(problems.into_iter().map(|one| one.in_file(file)).collect())
+        };
+        let value = yaml(text).map_err(|problem| all(vec![problem]))?;
+        let read: Self = typed("forges", value).map_err(all)?;
+        let problems = problems(&read);
+        if problems.is_empty() { Ok(read) } else { Err(all(problems)) }
+    }
+}
+
+/// What a schema cannot say.
+fn problems(file: &ForgesFile) -> Vec<Problem> {
+    let mut found = Vec::new();
+    let mut addresses: BTreeMap<String, &Identifier> = BTreeMap::new();
+    for (name, forge) in &file.forges {
+        let path = |field: &str| format!("forges.{name}.{field}");
+        if let Some(other) = addresses.insert(folded(&forge.url), name) {
+            found.push(Problem::new(path("url"), format!("is that of {other}, too")));
+        }
+        let is_web = forge.url.starts_with("http://") || forge.url.starts_with("https://");
+        if forge.kind != ForgeKind::Git && !is_web {
+            found.push(Problem::new(path("url"), "expected https://…"));
+        }
+        let address = forge.url.split_once("://").map_or("", |(_, rest)| rest);
+        if is_web && address.contains('@') {
+            found.push(Problem::new(path("url"), "has a user in it: name a file in place of that"));
+        }
+        if forge.kind == ForgeKind::Git && !forge.webhook_secret_files.is_empty() {
+            let message = "a plain git server sends no webhooks; is it github, gitlab or gitea?";
+            found.push(Problem::new(path("webhook_secret_files"), message));
+        }
+    }
+    if file.forges.is_empty() {
+        found.push(Problem::new("forges", "is empty: name at least one"));
+    }
+    found
+}
