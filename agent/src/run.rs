@@ -1,7 +1,7 @@
 //! Sets the agent up and hands over to the connection.
 
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jenkins_remoting::channel::Observer;
@@ -171,7 +171,7 @@ async fn serve(agent: Arc<Agent>) -> Exit {
             Err(problem) => warn!("orphaned processes will stay as zombies: {problem}"),
         }
     }
-    recover(&agent).await;
+    let measured = recover(&agent).await;
     agent.memory.watch();
     let node = &agent.configuration.node_name;
     let health = match bind_health(&agent.configuration).await {
@@ -193,6 +193,7 @@ async fn serve(agent: Arc<Agent>) -> Exit {
         .with_jvm(jvm)
         .with_bridge(bridge(&agent.configuration))
         .with_observer(traces.clone().map(|traces| traces as Arc<dyn Observer>));
+    context.resume(measured);
     let context = Arc::new(context);
     if let Some(health) = health {
         tokio::spawn(health.serve(Arc::clone(&context), traces.clone()));
@@ -230,8 +231,9 @@ async fn bind_health(configuration: &Configuration) -> Result<Option<observe::Se
     })
 }
 
-/// Tells the builds of a life that ended with its container, before the controller asks for them.
-async fn recover(agent: &Agent) {
+/// Tells the builds of a life that ended with its container, before the controller asks for them. The logs of
+/// those that still run, and since when their stages are measured.
+async fn recover(agent: &Agent) -> Vec<(PathBuf, pilotfish_exec::Record)> {
     if let Some(confinement) = &agent.confinement {
         info!("{confinement}");
     }
@@ -250,12 +252,13 @@ async fn recover(agent: &Agent) {
                 let found = runtime.block_on(container.at_once().find(vec![cookie]));
                 found.map(|processes| processes > 0).map_err(|error| error.to_string())
             };
-            memory.recover(&may_write, &runs_in);
+            memory.recover(&may_write, &runs_in)
         })
         .await;
-    if recovered.is_err() {
+    recovered.unwrap_or_else(|_| {
         warn!("the builds of the agent's last life are not told of its end");
-    }
+        Vec::new()
+    })
 }
 
 /// What to start a JVM with, unless the user wants none.

@@ -22,7 +22,7 @@ pub use containers::{
 };
 pub use error::ExecError;
 pub use main_process::{MainProcess, forget_last_words, leave_last_words};
-pub use meter::{Measuring, Meter};
+pub use meter::{Measuring, Meter, Record};
 pub use protocol::{
     Answer, Ended, ErrorStream, Killed, Launch, MAX_ANSWER, MAX_REQUEST, MAX_STAGE_NAME, Matching,
     Outcome, PROTOCOL_VERSION, Report, Request, Stage, Usage, decode_answer, decode_request,

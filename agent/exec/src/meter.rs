@@ -10,7 +10,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use pilotfish_process::cgroup::{CpuGroup, MemoryGroup, Peak, WorkingSet};
 
@@ -50,6 +50,21 @@ struct Active {
     shared: bool,
 }
 
+/// Since when a stage is measured, for a process that goes on with it when this one has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// The stage.
+    pub stage: Stage,
+    /// When it began, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// What the container had used of the processor by then, in milliseconds.
+    pub cpu_ms: u64,
+    /// The kernel's highest count of memory by then, in bytes; `None` where it was begun anew.
+    pub peak_before: Option<u64>,
+    /// Whether something else ran in the container since.
+    pub shared: bool,
+}
+
 /// A process that is taken into account until this is dropped.
 #[derive(Debug)]
 pub struct Measuring {
@@ -78,6 +93,18 @@ impl Meter {
     /// A process begins, of a stage or of something else. Must be called within a tokio runtime.
     #[must_use]
     pub fn begin(&self, stage: Option<Stage>) -> Measuring {
+        self.join(stage, None)
+    }
+
+    /// Goes on with a stage of which a process still runs that an earlier life of this program started in
+    /// the same container. What was seen of memory then is known from the kernel's count only. Must be
+    /// called within a tokio runtime.
+    #[must_use]
+    pub fn resume(&self, record: Record) -> Measuring {
+        self.join(Some(record.stage.clone()), Some(record))
+    }
+
+    fn join(&self, stage: Option<Stage>, earlier: Option<Record>) -> Measuring {
         let mut running = self.running();
         match &stage {
             None => {
@@ -89,15 +116,11 @@ impl Meter {
                 None => {
                     let alone = running.stages.is_empty();
                     running.stages.values_mut().for_each(|active| active.shared = true);
-                    let mut active = Active {
-                        processes: 1,
-                        began: Instant::now(),
-                        cpu: self.0.cpu.used().unwrap_or_default(),
-                        most: 0,
-                        most_cache: 0,
-                        peak: self.0.memory.peak_from_now(alone),
-                        shared: !alone || running.others > 0,
+                    let mut active = match &earlier {
+                        None => Active::new(&self.0, alone),
+                        Some(record) => Active::after(record, &self.0),
                     };
+                    active.shared |= !alone || running.others > 0;
                     active.see(self.0.memory.working_set());
                     running.stages.insert(stage.clone(), active);
                 }
@@ -122,6 +145,18 @@ impl Meter {
             let set = self.0.memory.working_set();
             running.stages.values_mut().for_each(|active| active.see(set));
         }
+    }
+
+    fn record(&self, stage: &Stage) -> Option<Record> {
+        let running = self.running();
+        let active = running.stages.get(stage)?;
+        Some(Record {
+            stage: stage.clone(),
+            at_ms: now_ms().saturating_sub(milliseconds(active.began.elapsed())),
+            cpu_ms: milliseconds(active.cpu),
+            peak_before: active.peak.before(),
+            shared: active.shared,
+        })
     }
 
     /// A process has ended: what its stage used, if it was the last.
@@ -153,6 +188,30 @@ impl Meter {
 }
 
 impl Active {
+    fn new(inner: &Inner, alone: bool) -> Self {
+        Self {
+            processes: 1,
+            began: Instant::now(),
+            cpu: inner.cpu.used().unwrap_or_default(),
+            most: 0,
+            most_cache: 0,
+            peak: inner.memory.peak_from_now(alone),
+            shared: false,
+        }
+    }
+
+    /// Clocks may have been set meanwhile: what cannot be is nothing.
+    fn after(record: &Record, inner: &Inner) -> Self {
+        let ago = Duration::from_millis(now_ms().saturating_sub(record.at_ms));
+        Self {
+            began: Instant::now().checked_sub(ago).unwrap_or_else(Instant::now),
+            cpu: Duration::from_millis(record.cpu_ms),
+            peak: inner.memory.peak_since(record.peak_before),
+            shared: record.shared,
+            ..Self::new(inner, false)
+        }
+    }
+
     fn see(&mut self, set: Option<WorkingSet>) {
         let WorkingSet { bytes, cache } = set.unwrap_or_default();
         self.most = self.most.max(bytes);
@@ -161,6 +220,12 @@ impl Active {
 }
 
 impl Measuring {
+    /// Since when the stage is measured; `None` for what belongs to no stage.
+    #[must_use]
+    pub fn record(&self) -> Option<Record> {
+        self.meter.record(self.stage.as_ref()?)
+    }
+
     /// The process has ended: what its stage used, if that runs nothing else here.
     #[must_use]
     pub fn end(mut self) -> Option<Usage> {
@@ -175,6 +240,10 @@ impl Drop for Measuring {
             let _ = self.meter.end(self.stage.as_ref());
         }
     }
+}
+
+fn now_ms() -> u64 {
+    milliseconds(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
 fn milliseconds(time: Duration) -> u64 {
@@ -218,6 +287,25 @@ mod tests {
         // 700 without 50 were seen; the kernel saw 950, and 100 of that may have been cache.
         assert_eq!((usage.cpu_milliseconds, usage.peak_memory_bytes), (2500, 850));
         assert!(!usage.shared);
+    }
+
+    #[tokio::test]
+    async fn a_stage_is_gone_on_with_by_another_process() {
+        let root = tempfile::tempdir().unwrap();
+        set(root.path(), 500, 0, 900, 1000);
+        let record = meter(root.path()).begin(stage("a")).record().unwrap();
+        // What the earlier process saw went with it; the kernel counted on.
+        set(root.path(), 300, 0, 950, 2500);
+        let resumed = meter(root.path()).resume(record.clone());
+        assert_eq!(resumed.record().unwrap().cpu_ms, record.cpu_ms);
+        set(root.path(), 300, 0, 950, 4000);
+        let usage = resumed.end().unwrap();
+        assert_eq!((usage.cpu_milliseconds, usage.peak_memory_bytes), (3000, 950));
+        assert!(!usage.shared);
+        let shared = Record { shared: true, at_ms: u64::MAX, cpu_ms: u64::MAX, ..record };
+        let usage = meter(root.path()).resume(shared).end().unwrap();
+        assert!(usage.shared);
+        assert_eq!((usage.milliseconds, usage.cpu_milliseconds), (0, 0), "clocks that cannot be");
     }
 
     #[tokio::test]

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jenkins_remoting::channel::Observer;
 use jenkins_remoting::transport::DownloadOptions;
-use pilotfish_exec::{Containers, DEFAULT_DIRECTORY, Meter};
+use pilotfish_exec::{Containers, DEFAULT_DIRECTORY, Meter, Record};
 use pilotfish_process::{Environment, SearchPath};
 use tracing::warn;
 
@@ -21,7 +21,7 @@ use crate::drain::Drain;
 use crate::jvm::Jvm;
 use crate::logging::Logging;
 use crate::memory::Memory;
-use crate::usage::{Tasks, Usages};
+use crate::usage::{AGENT_CONTAINER, NewTask, Place, Tasks, Usages};
 
 /// Names the directory of the containers' sockets.
 const SOCKETS: &str = "PILOTFISH_EXEC_SOCKETS";
@@ -129,6 +129,18 @@ impl Context {
             observer: None,
             system_properties: Mutex::default(),
             stay_away: AtomicBool::new(false),
+        }
+    }
+
+    /// Goes on to measure stages of which durable tasks still run that an earlier life of this agent
+    /// started beside itself: by their logs. Must be called within a tokio runtime.
+    pub fn resume(&self, measured: Vec<(PathBuf, Record)>) {
+        let (Some(meter), Some(usages)) = (&self.meter, &self.usages) else { return };
+        for (log, record) in measured {
+            let stage = Some((record.stage.clone(), usages.clone()));
+            let place = Place::Here(meter.resume(record));
+            let (container, threads) = (AGENT_CONTAINER.to_owned(), self.file_threads.clone());
+            self.tasks.follow(NewTask { log, stage, container, place, threads });
         }
     }
 

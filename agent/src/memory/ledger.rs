@@ -8,6 +8,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use pilotfish_exec::{MAX_STAGE_NAME, Record, Stage};
 use pilotfish_process::cgroup::{MemoryGroup, MemoryState};
 use pilotfish_process::{ProcessIdentity, ProcessState, processes};
 
@@ -39,6 +40,8 @@ pub(super) struct PastStep {
     pub(super) log: PathBuf,
     /// The sibling container that it ran in.
     pub(super) container: Option<String>,
+    /// The stage that was measured.
+    pub(super) measured: Option<Record>,
 }
 
 /// What the last life left.
@@ -79,8 +82,8 @@ impl Ledger {
         past.steps = tasks
             .filter_map(|step| {
                 let log = step.log.clone()?;
-                let Step { label, cookie, container, .. } = step.clone();
-                Some(PastStep { label, cookie, log, container })
+                let Step { label, cookie, container, measured, .. } = step.clone();
+                Some(PastStep { label, cookie, log, container, measured })
             })
             .collect();
         let result = if past.steps.is_empty() {
@@ -141,11 +144,16 @@ impl Past {
             number(peak),
             number(oom_kills)
         );
-        for PastStep { label, cookie, log, container } in &self.steps {
+        for PastStep { label, cookie, log, container, measured } in &self.steps {
             let log = log.to_string_lossy();
             let _ = write!(text, "step\t{}\t{}\t{}", escape(label), escape(cookie), escape(&log));
             if let Some(container) = container {
                 let _ = write!(text, "\t{}", escape(container));
+            } else if let Some(Record { stage, at_ms, cpu_ms, peak_before, shared }) = measured {
+                let (build, stage) = (escape(&stage.build), escape(&stage.stage));
+                let peak = number(*peak_before);
+                let shared = u8::from(*shared);
+                let _ = write!(text, "\t{build}\t{stage}\t{at_ms}\t{cpu_ms}\t{peak}\t{shared}");
             }
             text.push('\n');
         }
@@ -180,18 +188,31 @@ impl Past {
                         oom_kills: number(6),
                     };
                 }
-                ["step", label, cookie, log, container @ ..] if container.len() <= 1 => {
+                ["step", label, cookie, log, rest @ ..] => {
+                    let (container, measured) = match rest {
+                        [] => (None, None),
+                        [container] => (Some((*container).to_owned()), None),
+                        measured => (None, Some(record(measured)?)),
+                    };
                     past.steps.push(PastStep {
                         label: (*label).to_owned(),
                         cookie: (*cookie).to_owned(),
                         log: PathBuf::from(log),
-                        container: container.first().map(|name| (*name).to_owned()),
+                        container,
+                        measured,
                     });
                 }
                 _ => return None,
             }
         }
         Some(past)
+    }
+
+    /// Whether something else than this stage ran in the agent's container.
+    pub(super) fn runs_beside(&self, stage: &Stage) -> bool {
+        let here = self.steps.iter().filter(|step| step.container.is_none());
+        let mut stages = here.map(|step| step.measured.as_ref().map(|record| &record.stage));
+        stages.any(|other| other != Some(stage))
     }
 
     /// The line for the steps that died.
@@ -267,6 +288,21 @@ fn own_identity() -> Option<ProcessIdentity> {
 fn boot() -> String {
     let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     id.trim().to_owned()
+}
+
+/// The words of a stage that was measured.
+fn record(words: &[&str]) -> Option<Record> {
+    let [build, stage, at, cpu, peak, shared] = words else { return None };
+    if build.len().max(stage.len()) > MAX_STAGE_NAME {
+        return None;
+    }
+    Some(Record {
+        stage: Stage { build: (*build).to_owned(), stage: (*stage).to_owned() },
+        at_ms: at.parse().ok()?,
+        cpu_ms: cpu.parse().ok()?,
+        peak_before: peak.parse().ok(),
+        shared: *shared != "0",
+    })
 }
 
 fn escape(text: &str) -> String {

@@ -26,6 +26,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use pilotfish_exec::Record;
 use pilotfish_process::ExitStatus;
 use pilotfish_process::cgroup::{MemoryGroup, MemoryState};
 
@@ -283,10 +284,12 @@ impl Memory {
 
     /// Reads what the last life left: tells the steps that died with it, and takes over those that
     /// still run. `may_write` says whether a log lies where the controller may write, `runs_in` what became of
-    /// steps in other containers. May block.
-    pub fn recover(&self, may_write: MayWrite<'_>, runs_in: RunsIn<'_>) {
-        let Some(ledger) = &self.ledger else { return };
-        let Some(past) = ledger.read() else { return };
+    /// steps in other containers. The logs of those that still run in this container, and what of their
+    /// stages is measured since when. May block.
+    pub fn recover(&self, may_write: MayWrite<'_>, runs_in: RunsIn<'_>) -> Vec<(PathBuf, Record)> {
+        let mut measured = Vec::new();
+        let Some(ledger) = &self.ledger else { return measured };
+        let Some(past) = ledger.read() else { return measured };
         let mut inner = self.inner();
         for task in
             past.steps.iter().filter(|task| ledger::is_log(&task.log) && may_write(&task.log))
@@ -296,8 +299,15 @@ impl Memory {
                 ledger::Fate::Running => {
                     tracing::info!("{} still runs and is served again", task.label);
                     let (step, oom_kills) = (task.clone(), inner.oom_kills);
-                    let ledger::PastStep { label, cookie, log, container } = step;
-                    let step = NewStep { label, cookie, log: Some(log), container };
+                    let ledger::PastStep { label, cookie, log, container, measured: record } = step;
+                    measured.extend(record.clone().map(|mut record| {
+                        // Whatever ran beside it when this was written; what had come and gone by then is
+                        // not known.
+                        record.shared |= past.runs_beside(&record.stage);
+                        (log.clone(), record)
+                    }));
+                    let (log, measured) = (Some(log), record);
+                    let step = NewStep { label, cookie, log, container, measured };
                     inner.steps.add(step, oom_kills);
                 }
                 ledger::Fate::Died(reason) => {
@@ -309,6 +319,7 @@ impl Memory {
             }
         }
         self.write_ledger(&mut inner);
+        measured
     }
 }
 

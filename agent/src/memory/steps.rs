@@ -6,6 +6,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use pilotfish_exec::Record;
+
 use super::guard::Candidate;
 use crate::unix;
 
@@ -26,6 +28,8 @@ pub(crate) struct NewStep {
     pub(crate) log: Option<PathBuf>,
     /// The sibling container that it runs in, whose memory is no business of this one.
     pub(crate) container: Option<String>,
+    /// The stage that is measured while it runs in this container.
+    pub(crate) measured: Option<Record>,
 }
 
 /// Names a step.
@@ -39,6 +43,7 @@ pub(super) struct Step {
     pub(super) cookie: String,
     pub(super) log: Option<PathBuf>,
     pub(super) container: Option<String>,
+    pub(super) measured: Option<Record>,
     /// The kernel's count when it began.
     pub(super) oom_kills: u64,
     /// Whether its log has a line about memory.
@@ -56,11 +61,11 @@ pub(super) struct Steps {
 
 impl Steps {
     pub(super) fn add(&mut self, step: NewStep, oom_kills: u64) -> StepId {
-        let NewStep { label, cookie, log, container } = step;
+        let NewStep { label, cookie, log, container, measured } = step;
         let id = StepId(self.next);
         self.next += 1;
-        let step =
-            Step { label, cookie, log, container, oom_kills, told: false, lines: Vec::new() };
+        let (told, lines) = (false, Vec::new());
+        let step = Step { label, cookie, log, container, measured, oom_kills, told, lines };
         self.running.insert(id, step);
         id
     }

@@ -2,6 +2,7 @@ use std::fs;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 
+use pilotfish_exec::{Record, Stage};
 use pilotfish_process::ProcessIdentity;
 use pilotfish_process::cgroup::Version;
 use proptest::prelude::*;
@@ -173,6 +174,7 @@ impl Fixture {
             cookie: self.cookie.clone(),
             log: Some(self.log()),
             container: None,
+            measured: None,
         }
     }
 
@@ -306,8 +308,13 @@ fn a_step_that_fails_is_told_where_the_process_is_unknown() {
     let fixture = Fixture::new();
     let memory = Memory::new(Some(fixture.group()), Margin::Auto, None);
     memory.begin(fixture.step());
-    let stream =
-        || NewStep { label: String::new(), cookie: "other".to_owned(), log: None, container: None };
+    let stream = || NewStep {
+        label: String::new(),
+        cookie: "other".to_owned(),
+        log: None,
+        container: None,
+        measured: None,
+    };
     let (failing, fine) = (memory.begin(stream()), memory.begin(stream()));
     fixture.set("memory.events", "oom 2\noom_kill 2\n");
     memory.task_ended(&fixture.directory(), 1);
@@ -322,6 +329,34 @@ fn a_step_that_fails_is_told_where_the_process_is_unknown() {
     // One that begins afterwards has nothing to do with it.
     let later = memory.begin(stream());
     assert_eq!(memory.stream_ended(later, ExitStatus::Signaled(9)), Vec::<String>::new());
+}
+
+#[test]
+fn the_next_life_knows_since_when_a_stage_that_still_runs_is_measured() {
+    let mut fixture = Fixture::new();
+    fixture.hold(1);
+    let stage = |name: &str| Stage { build: "shop\t%#7".to_owned(), stage: name.to_owned() };
+    let record = |name: &str, peak_before| Record {
+        stage: stage(name),
+        at_ms: 1_000,
+        cpu_ms: 20,
+        peak_before,
+        shared: false,
+    };
+    let life = || Memory::new(None, Margin::Auto, Some(&fixture.internal()));
+    let first = life();
+    for peak in [Some(5), None] {
+        first.begin(NewStep { measured: Some(record("unit", peak)), ..fixture.step() });
+    }
+    drop(first);
+    let second = life();
+    let taken = second.recover(&|_| true, &no_container);
+    let expected = [Some(5), None].map(|peak| (fixture.log(), record("unit", peak)));
+    assert_eq!(taken, expected, "two processes of one stage");
+    // Beside another stage its figures are nobody's.
+    second.begin(NewStep { measured: Some(record("docs", None)), ..fixture.step() });
+    drop(second);
+    assert!(life().recover(&|_| true, &no_container).iter().all(|(_, one)| one.shared));
 }
 
 #[test]

@@ -105,6 +105,13 @@ impl MemoryGroup {
         Peak::begin(self, reset)
     }
 
+    /// Goes on to look for the most that it uses since an earlier moment, of which another process noted
+    /// [`Peak::before`].
+    #[must_use]
+    pub fn peak_since(&self, before: Option<u64>) -> Peak {
+        Peak::since(self, before)
+    }
+
     /// How long processes had to wait for memory; `None` where the kernel does not count that.
     #[must_use]
     pub fn pressure(&self) -> Option<Pressure> {

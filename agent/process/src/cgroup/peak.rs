@@ -26,11 +26,7 @@ enum Count {
 
 impl Peak {
     pub(super) fn begin(group: &MemoryGroup, reset: bool) -> Self {
-        let name = match group.version() {
-            Version::V1 => "memory.max_usage_in_bytes",
-            Version::V2 => "memory.peak",
-        };
-        let path = group.directory().join(name);
+        let path = path_of(group);
         let opened = || {
             let mut file = OpenOptions::new().read(true).write(true).open(&path).ok()?;
             file.write_all(b"0").ok().map(|()| file)
@@ -41,6 +37,22 @@ impl Peak {
             None => Count::Since(number(&path)),
         };
         Self { count, path }
+    }
+
+    pub(super) fn since(group: &MemoryGroup, before: Option<u64>) -> Self {
+        Self { count: Count::Since(before), path: path_of(group) }
+    }
+
+    /// The highest count until the beginning, for a process that goes on with this; `None` where the count
+    /// was begun anew for all.
+    #[must_use]
+    pub fn before(&self) -> Option<u64> {
+        match self.count {
+            // Others still see the count of its whole life.
+            Count::Own(_) => number(&self.path),
+            Count::Anew => None,
+            Count::Since(before) => before,
+        }
     }
 
     /// The most since the beginning, with the cache of files, in bytes; `None` where the kernel does not
@@ -58,4 +70,12 @@ impl Peak {
             Count::Since(before) => number(&self.path).filter(|now| Some(*now) > *before),
         }
     }
+}
+
+/// The file with the kernel's count.
+fn path_of(group: &MemoryGroup) -> PathBuf {
+    group.directory().join(match group.version() {
+        Version::V1 => "memory.max_usage_in_bytes",
+        Version::V2 => "memory.peak",
+    })
 }

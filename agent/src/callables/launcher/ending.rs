@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use pilotfish_exec::{End, Stage};
+use pilotfish_exec::{End, Measuring, Stage};
 use pilotfish_process::ExitStatus;
 use tokio::sync::oneshot;
 
@@ -16,10 +16,11 @@ use crate::usage::{AGENT_CONTAINER, NewTask, Place};
 pub(super) type Ending = Box<dyn FnOnce(ExitStatus) -> BoxFuture<'static, Vec<String>> + Send>;
 
 /// Of a process beside the agent.
-pub(super) fn here(context: &Context, step: NewStep, stage: Option<Stage>) -> Ending {
+pub(super) fn here(context: &Context, mut step: NewStep, stage: Option<Stage>) -> Ending {
     // Where nobody is told, nothing is measured.
     let measuring = context.usages.as_ref().and(context.meter.as_ref());
     let measuring = measuring.map(|meter| meter.begin(stage.clone()));
+    step.measured = measuring.as_ref().and_then(Measuring::record);
     let place = measuring.map(Place::Here);
     of(context, step, stage, AGENT_CONTAINER.to_owned(), place)
 }

@@ -121,6 +121,7 @@ async fn start(
         cookie: cookie.clone(),
         log,
         container: container.map(|one| one.name().to_owned()),
+        measured: None,
     };
     let (child, ending, container) = match start {
         Start::In(container, request, task) => {
