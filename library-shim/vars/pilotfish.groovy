@@ -1,11 +1,10 @@
 // Runs a build by a plan that the bridge makes of the build's parameters. See ../README.md.
 //
-// Everything that decides is in the bridge; this file does what the plan says, with ordinary
-// Pipeline steps. A build may be stored at any step, and goes on from there after a restart of the
-// controller, so what is kept between steps is text, numbers, lists and maps only. Whatever needs
-// more is in classes beside this file, in methods that take no step. Loops count, because iterators
-// cannot be stored everywhere. An outcome is a pair: `success`, `unstable`, `failure`, `timeout`,
-// `aborted` or `skipped`, and the reason for people.
+// Everything that decides is in the bridge; this file does what the plan says, with ordinary Pipeline steps. A build
+// may be stored at any step, and goes on from there after a restart of the controller, so what is kept between steps is
+// text, numbers, lists and maps only. Whatever needs more is in classes beside this file, in methods that take no step.
+// Loops count, because iterators cannot be stored everywhere. An outcome is a pair: `success`, `unstable`, `failure`,
+// `timeout`, `aborted` or `skipped`, and the reason for people.
 import groovy.transform.Field
 import io.pilotfish.Bridge
 import io.pilotfish.Plans
@@ -21,10 +20,10 @@ def call(Map options = [:]) {
     echo(run.remove('overview'))
     String outcome = 'failure'
     try {
-        if (run.pod) {
-            podTemplate(yaml: run.pod) { node(env.POD_LABEL) { outcome = whole(run) } }
-        } else {
-            node(run.label) { outcome = whole(run) }
+        if (!run.pod) node(run.label) { outcome = whole(run) }
+        else podTemplate(yaml: run.pod) {
+            Closure build = { node(env.POD_LABEL) { run.here = true; outcome = whole(run) } }
+            if (run.sockets) parallel('pod start': { watched(run) }, build: build, failFast: true) else build()
         }
     } catch (FlowInterruptedException e) {
         outcome = 'aborted'
@@ -48,6 +47,15 @@ Map begin(Map options) {
     return Bridge.accepted(currentBuild.rawBuild, answer, options)
 }
 
+/** Until the agent is there: a pod that the bridge sees fail ends the wait, in the words of the cluster. */
+def watched(Map run) {
+    while (!run.here) {
+        sleep(time: PAUSES[1], unit: 'SECONDS')
+        String words = run.here ? null : Bridge.notStarted(currentBuild.rawBuild, run)
+        if (words) error("the pod of this build does not start: ${words}")
+    }
+}
+
 /** The stages, then those of `post`. */
 String whole(Map run) {
     Map plan = run.plan
@@ -60,8 +68,7 @@ String whole(Map run) {
     List end = tried(run) { return within(seconds) { return sequence(run, plan.stages) } }
     String outcome = end[0]
     if (run.stopped) outcome = outcome == 'failure' || run.stopped != Plans.STOPPED ? 'failure' : 'aborted'
-    run.deadline = 0
-    run.stopped = null // what comes after a stop is not stopped by it
+    run.putAll([deadline: 0L, stopped: null]) // what comes after a stop is not stopped by it
     List when = ['success', 'aborted', 'failure', 'always']
     String now = ['success', 'unstable', 'skipped'].contains(outcome) ? 'success' : outcome
     for (int i = 0; i < when.size(); i++) {
@@ -111,8 +118,7 @@ Closure lane(Map run, Map group, List waiting, List all) {
             } else {
                 String outcome = execute(run, next, false)
                 all.add(outcome)
-                boolean stops = group.fail_fast && outcome == 'failure'
-                if (stops) error("${next.title} failed: the other branches are stopped")
+                if (group.fail_fast && outcome == 'failure') error("${next.title} failed: the other branches are stopped")
             }
         }
     }
@@ -169,8 +175,7 @@ List oneStage(Map run, Map stage) {
     if (stage.approval) {
         Map ask = [message: stage.approval.message, id: 'pilotfish-' + stage.id.replaceAll('[^A-Za-z0-9]', '-')]
         if (stage.approval.approvers) ask.submitter = stage.approval.approvers.join(',')
-        int seconds = Plans.span(stage.approval.timeout)
-        List consent = tried(run) { within(seconds) { input(ask) } }
+        List consent = tried(run) { within(Plans.span(stage.approval.timeout)) { input(ask) } }
         if (consent[0] == 'timeout') return ['aborted', "nobody answered in ${stage.approval.timeout}"]
         if (consent[0] != 'success') return consent
     }
@@ -187,16 +192,14 @@ List oneStage(Map run, Map stage) {
         if (end[0] == 'success' && read[0] != 'success') end = ['unstable', "its test reports cannot be read: ${read[1]}"]
         if (end[0] == 'success' && counts[1] > 0) end = ['unstable', "${counts[1]} test(s) failed"]
     }
-    String keep = Plans.kept(reports).join(',')
-    if (keep) tried(run) { archiveArtifacts(artifacts: keep, allowEmptyArchive: true) }
+    if (Plans.kept(reports)) tried(run) { archiveArtifacts(artifacts: Plans.kept(reports), allowEmptyArchive: true) }
     return end
 }
 
 List tries(Map run, Map stage) {
-    Map files = stage.files ?: [:]
-    List names = Plans.sorted(files)
+    List names = Plans.sorted(stage.files ?: [:])
     for (int i = 0; i < names.size(); i++) {
-        writeFile(file: Plans.filePath(run, stage, names[i]), text: files[names[i]], encoding: 'UTF-8')
+        writeFile(file: Plans.filePath(run, stage, names[i]), text: stage.files[names[i]], encoding: 'UTF-8')
     }
     if (!stage.retry) return attempt(run, stage)
     int count = 0
@@ -206,8 +209,8 @@ List tries(Map run, Map stage) {
             if (count > 0 && stage.retry.delay) sleep(time: Plans.delay(stage.retry.delay, count), unit: 'SECONDS')
             count = count + 1
             end = attempt(run, stage)
-            boolean again = ['failure', 'timeout'].contains(end[0]) && (!stage.retry.on || stage.retry.on.contains(end[0]))
-            if (again && !run.stopped) error(end[1])
+            boolean fits = !stage.retry.on || stage.retry.on.contains(end[0])
+            if (fits && ['failure', 'timeout'].contains(end[0]) && !run.stopped) error(end[1])
         }
     }
     return last[0] == 'aborted' ? last : end
@@ -240,8 +243,7 @@ List steps(Map run, Map stage, List steps) {
                 if (script.container) container(script.container) { work() } else work()
             }
         }
-        boolean late = seconds && System.currentTimeMillis() >= limit
-        if (end[0] == 'timeout' && late) end = ['failure', "its time of ${seconds} s is over"]
+        if (end[0] == 'timeout' && seconds && System.currentTimeMillis() >= limit) end = ['failure', "its time of ${seconds} s is over"]
         if (end[0] != 'success') return [end[0], "${step.name}: ${end[1]}".toString()]
     }
     return ['success', '']
@@ -269,8 +271,7 @@ Map decided(Map run, Map node) {
     if (run.plan.needs.contains('changed_files') && fileExists(file)) {
         facts.changed_files = Plans.lines(readFile(file: file, encoding: 'UTF-8'))
     }
-    Map answer = ask(run, 'evaluate', facts)
-    return Plans.decisionOf(answer.json.decisions, node.id) ?: node.decision
+    return Plans.decisionOf(ask(run, 'evaluate', facts).json.decisions, node.id) ?: node.decision
 }
 
 /** Asks the bridge, several times where it is away. No pipeline thread is held while it waits. */

@@ -121,6 +121,7 @@ class Bridge {
         if (settings.problem) return [problem: settings.problem]
         String path = what == 'evaluate' ? "/v1/plans/${run.digest}/evaluate" : "/v1/builds/${run.id}/events"
         String token = run.token ? Secret.fromString(run.token as String).plainText : null
+        if (what == 'start') path = "/v1/builds/${run.id}"
         if (what == 'claim') {
             body = claim(build, settings)
             if (!body.key) return [json: [:]] // the bridge did not start it
@@ -149,7 +150,7 @@ class Bridge {
             .connectTimeout(Duration.ofSeconds(2)).build()
         HttpRequest request = HttpRequest.newBuilder(URI.create(url)).header('Content-Type', 'application/json')
             .header('Authorization', "Bearer ${token}".toString())
-            .POST(HttpRequest.BodyPublishers.ofString(question)).build()
+            .method(what == 'start' ? 'GET' : 'POST', HttpRequest.BodyPublishers.ofString(what == 'start' ? '' : question)).build()
         def answer = client.sendAsync(request, HttpResponse.BodyHandlers.ofByteArrayConsumer(take))
         int status = 0
         def json = null
@@ -187,6 +188,13 @@ class Bridge {
         if (answer.again) run.silent_until = System.currentTimeMillis() + 60000
         else run.events = run.events.drop(some.size())
         return answer.problem
+    }
+
+    /** Why the pod of the build does not start, as its cluster says; nothing where it may, or nobody knows. */
+    @NonCPS
+    static String notStarted(Run build, Map run) {
+        def failure = exchange(build, run, 'start', [:]).json?.pod?.failure
+        return failure instanceof Map ? "${failure.reason}: ${failure.message}".toString().take(2000) : null
     }
 
     /** The run of a plan that is signed, not over, and for this very build; else its `problem`. */

@@ -99,9 +99,11 @@ class Plans {
     @NonCPS
     static List sorted(Map map) { return new ArrayList(map.keySet()).sort() }
 
-    /** Files to keep with the build. */
+    /** Files to keep with the build, with commas between them. */
     @NonCPS
-    static List kept(Map reports) { return (reports.archive ?: []) + (reports.coverage ?: []).collect { it.path } }
+    static String kept(Map reports) {
+        return ((reports.archive ?: []) + (reports.coverage ?: []).collect { it.path }).join(',')
+    }
 
     /** Seconds of a time such as `1h30m`. */
     @NonCPS

@@ -63,6 +63,15 @@ final class Cases {
             setup.options.put("label", "linux");
             setup.bridge.claims = all -> with(all, "pod", rendered);
         });
+        golden.check("pod-that-does-not-start", "pod", setup -> {
+            StepDescriptor.KNOWN.addAll(List.of("podTemplate", "container"));
+            setup.world.happens.put("node", "hang");
+            setup.bridge.claims = all -> with(all, "pod", rendered);
+            setup.bridge.start.add(Map.of("id", "b-1"));
+            setup.bridge.start.add(Map.of("id", "b-1", "pod", Map.of("pod", "p", "phases", Map.of())));
+            setup.bridge.start.add(Map.of("id", "b-1", "pod", Map.of("pod", "p", "phases", Map.of(), "failure",
+                Map.of("reason", "ImagePullBackOff", "message", "container tool-a: no such image"))));
+        });
         golden.check("claimed", "sequence", setup -> claims(setup, null));
         golden.check("claim-lost", "sequence", setup -> claims(setup, "https://other.example.com/job/team/job/web/3/"));
         golden.check("digest", "sequence", setup -> setup.build.parameter("PILOTFISH_PLAN", setup.bridge.digest()));

@@ -104,6 +104,10 @@ final class Engine {
             });
             return;
         }
+        if (call.name().equals("node") && world.hasNoNode()) {
+            now.hangs = true;
+            return;
+        }
         if (call.body() != null) {
             start(now, call, call.body(), line);
             return;

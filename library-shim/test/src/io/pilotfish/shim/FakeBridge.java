@@ -50,6 +50,8 @@ final class FakeBridge implements AutoCloseable {
     /** The run that has the build already. */
     String claimedBy;
     final List<Object> claimed = new ArrayList<>();
+    /** What is known of the build and its pod, each time that it is asked for. */
+    final List<Map<String, Object>> start = new ArrayList<>();
     /** What each evaluation is refused by. */
     String refusesEvaluations;
 
@@ -81,7 +83,8 @@ final class FakeBridge implements AutoCloseable {
         String path = exchange.getRequestURI().getPath();
         String token = exchange.getRequestHeaders().getFirst("Authorization");
         byte[] bytes = exchange.getRequestBody().readAllBytes();
-        Map<?, ?> body = (Map<?, ?>) new JsonSlurperClassic().parseText(new String(bytes, StandardCharsets.UTF_8));
+        String text = bytes.length == 0 ? "{}" : new String(bytes, StandardCharsets.UTF_8);
+        Map<?, ?> body = (Map<?, ?>) new JsonSlurperClassic().parseText(text);
         int status = 200;
         String answer;
         try {
@@ -107,6 +110,8 @@ final class FakeBridge implements AutoCloseable {
                 throw new IllegalStateException("the token of " + path + " is " + token);
             } else if (plans) {
                 answer = plan(body);
+            } else if (path.equals("/v1/builds/b-1") && exchange.getRequestMethod().equals("GET")) {
+                answer = JsonOutput.toJson(start.isEmpty() ? Map.of("id", "b-1") : start.remove(0));
             } else if (path.endsWith("/evaluate")) {
                 evaluations.add(body);
                 if (refusesEvaluations != null) status = 401;

@@ -25,6 +25,11 @@ abstract class World {
         return StepDescriptor.KNOWN.contains(name);
     }
 
+    /** No agent comes. */
+    boolean hasNoNode() {
+        return false;
+    }
+
     /** Does what a step without a body does. Its value must be one that can be stored. */
     abstract Object step(StepCall call, Place place) throws Exception;
 }
