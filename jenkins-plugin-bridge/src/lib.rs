@@ -3,7 +3,7 @@
 //! `parameters → plan → run`: a [`catalog`] of YAML templates says what stages there are and what
 //! parameters they take; [`plan`] makes the stages of one build from it, the same bytes for the
 //! same input; [`pod`] makes the pod of a plan, [`cluster`] has it run; [`run`] executes a plan on
-//! this machine with no Jenkins at all. [`cli`] is the command line.
+//! this machine with no Jenkins at all, [`pod_run`] in a pod. [`cli`] is the command line.
 //!
 //! Parameters are data: they reach scripts as environment variables, never as script text.
 
@@ -20,6 +20,7 @@ pub mod jobs;
 pub mod masters;
 pub mod plan;
 pub mod pod;
+pub mod pod_run;
 pub mod rest;
 pub mod route;
 pub mod run;

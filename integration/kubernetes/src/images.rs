@@ -12,6 +12,8 @@ use crate::process::output;
 pub const BUSYBOX: &str = "localhost/busybox:1";
 /// The same under another name, for a container of its own.
 pub const TOOLS: &str = "localhost/tools:1";
+/// And another.
+pub const CHECKS: &str = "localhost/checks:1";
 /// An image with a single program, `/echo`, and without a shell.
 pub const SCRATCH: &str = "localhost/scratch:1";
 /// What holds the namespaces of a pod.
@@ -40,6 +42,7 @@ pub(crate) fn write(dir: &Path) -> Result<Vec<PathBuf>, Error> {
     let all = [
         (BUSYBOX, tools(), vec!["sh"]),
         (TOOLS, tools(), vec!["sh"]),
+        (CHECKS, tools(), vec!["sh"]),
         (
             SCRATCH,
             Layer::new().copy("echo", 0o755, busybox).directory("tmp", 0o1777, 0),

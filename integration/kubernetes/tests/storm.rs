@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use pilotfish_bridge::cluster::{Cluster, ClusterSettings, tidy_pods, watch_pods};
+use pilotfish_bridge::cluster::{Cluster, ClusterSettings, Until, tidy_pods, watch_pods};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::unbounded_channel;
 
@@ -69,7 +69,7 @@ fn two_hundred_pods_at_once_cost_few_calls_each_and_none_when_they_run() {
         let made: Vec<_> = made.into_iter().map(|pod| Arc::new(pod.unwrap())).collect();
         let follow = made.iter().map(|pod| {
             let (bridge, pod) = (bridge.clone(), Arc::clone(pod));
-            tokio::spawn(async move { bridge.follow(&pod, |_, _| {}).await })
+            tokio::spawn(async move { bridge.follow(&pod, Until::Connected, |_, _| {}).await })
         });
         let follow: Vec<_> = follow.collect();
         let nodes = cluster.fake_nodes(4).unwrap();

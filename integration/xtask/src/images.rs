@@ -12,7 +12,7 @@ use crate::{agent, elf, tools};
 pub struct Options {
     /// Which: full, jre, static, bridge; all of them when none is named
     flavours: Vec<String>,
-    /// With the agent as the tests use it, which is built faster and larger
+    /// With the programs as the tests use them, which are built faster and larger
     #[arg(long)]
     debug: bool,
     /// More options of pilotfish-images, such as --twice or --mirror
@@ -48,7 +48,7 @@ pub fn build(context: &Context, flavours: &[&str], release: bool, more: &[&str])
         images.arg("--agent").arg(agent);
     }
     if flavours.contains(&"bridge") {
-        images.arg("--bridge").arg(bridge(context)?);
+        images.arg("--bridge").arg(bridge(context, release)?);
     }
     if flavours.contains(&"static") {
         images.arg("--busybox").arg(busybox()?);
@@ -67,9 +67,12 @@ pub fn build(context: &Context, flavours: &[&str], release: bool, more: &[&str])
 /// The agent as the tests use it, without what a debugger needs: the volume that it is copied into
 /// is made for the agent as it is shipped.
 fn small(context: &Context) -> Done<PathBuf> {
-    let agent = agent::debug(context)?;
-    let small = context.target.join("pilotfish-agent-small");
-    run_command(context.command("strip").arg("-o").arg(&small).arg(agent))?;
+    stripped(context, &agent::debug(context)?, "pilotfish-agent-small")
+}
+
+fn stripped(context: &Context, program: &Path, name: &str) -> Done<PathBuf> {
+    let small = context.target.join(name);
+    run_command(context.command("strip").arg("-o").arg(&small).arg(program))?;
     Ok(small)
 }
 
@@ -86,10 +89,15 @@ fn busybox() -> Done<PathBuf> {
     Ok(found.to_owned())
 }
 
-fn bridge(context: &Context) -> Done<PathBuf> {
+fn bridge(context: &Context, release: bool) -> Done<PathBuf> {
     tools::need(&tools::CC)?;
-    let bridge =
-        ["build", "--release", "--package", "pilotfish-bridge", "--bin", "pilotfish-bridge"];
-    run_command(&mut context.cargo(bridge))?;
-    Ok(context.target.join(&context.triple).join("release/pilotfish-bridge"))
+    let mut cargo = context.cargo(["build", "--package", "pilotfish-bridge"]);
+    cargo.args(["--bin", "pilotfish-bridge"]);
+    let built = context.target.join(&context.triple);
+    if release {
+        run_command(cargo.arg("--release"))?;
+        return Ok(built.join("release/pilotfish-bridge"));
+    }
+    run_command(&mut cargo)?;
+    stripped(context, &built.join("debug/pilotfish-bridge"), "pilotfish-bridge-small")
 }

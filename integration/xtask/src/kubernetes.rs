@@ -133,6 +133,8 @@ struct OfNode {
 impl OfNode {
     fn build(context: &Context, release: bool) -> Done<Self> {
         let images = images::build(context, &["static"], release, &[])?;
+        // Its release build takes minutes, and nothing here is about its speed.
+        images::build(context, &["bridge"], false, &[])?;
         let peer = Peer::compiled(context)?;
         Ok(Self { images, peer })
     }
@@ -149,7 +151,7 @@ fn tests(context: &Context, with_node: bool) -> Command {
     let mut cargo = context.cargo(["test", "--package", "pilotfish-kubernetes"]);
     cargo.args(["--test", "api", "--test", "starts", "--test", "storm", "--test", "stages"]);
     if with_node {
-        cargo.args(["--test", "node", "--test", "containers"]);
+        cargo.args(["--test", "node", "--test", "containers", "--test", "runs"]);
     }
     cargo.arg("--no-fail-fast");
     cargo

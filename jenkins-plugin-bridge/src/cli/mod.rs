@@ -8,6 +8,7 @@ mod plan;
 mod pod;
 mod remote;
 mod run;
+mod run_in_pod;
 mod service;
 mod sizing;
 mod table;
@@ -79,6 +80,12 @@ pub enum Command {
     Keygen(crate::service::KeyArgs),
     /// Make an access token for the service.
     Token(crate::service::TokenArgs),
+    /// Execute the plan that a pod was given, inside of it; `run --cluster` has it done.
+    #[command(hide = true)]
+    Work(run_in_pod::WorkArguments),
+    /// Copy this program to a place, in an image that has nothing that could.
+    #[command(hide = true)]
+    CopyProgram(run_in_pod::CopyArguments),
 }
 
 /// Which catalog.
@@ -141,6 +148,8 @@ pub fn execute(cli: Cli) -> ExitCode {
         Command::Top(arguments) => service::top(&arguments),
         Command::Keygen(arguments) => remote::keygen(&arguments),
         Command::Token(arguments) => remote::token(&arguments),
+        Command::Work(arguments) => run_in_pod::work(&arguments),
+        Command::CopyProgram(arguments) => run_in_pod::copy_program(&arguments),
     };
     match done {
         Ok(code) => ExitCode::from(code),

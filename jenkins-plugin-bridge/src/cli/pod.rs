@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use super::input::{RequestArguments, read};
 use super::remote::runtime;
 use super::{CatalogArguments, FAILED, PASSED, complain, print};
-use crate::cluster::{Cluster, ClusterSettings, Clusters, KEEP, Step};
+use crate::cluster::{Cluster, ClusterSettings, Clusters, KEEP, Step, Until};
 use crate::error::BridgeError;
 use crate::pod::{PodRequest, Profile, RenderedPod, render};
 
@@ -70,14 +70,13 @@ pub(super) fn execute(arguments: &PodArguments) -> Result<u8, BridgeError> {
         agent: arguments.agent.as_deref(),
         sizes: None,
         through_plugin: false,
+        runner: None,
     })?;
     for note in &rendered.notes {
         complain(&format!("note: {note}"));
     }
     if arguments.keep {
-        // A service that watches the cluster would remove it once it has ended.
-        let annotations = rendered.pod.metadata.annotations.get_or_insert_default();
-        annotations.insert(KEEP.to_owned(), "true".to_owned());
+        keep(&mut rendered);
     }
     if arguments.apply {
         let clusters = arguments.clusters.as_deref().map(Clusters::read).transpose()?;
@@ -91,6 +90,12 @@ pub(super) fn execute(arguments: &PodArguments) -> Result<u8, BridgeError> {
         Format::Json => rendered.to_json(),
     });
     Ok(PASSED)
+}
+
+/// Has a pod stay: a service that watches the cluster would remove it once it has ended.
+pub(super) fn keep(rendered: &mut RenderedPod) {
+    let annotations = rendered.pod.metadata.annotations.get_or_insert_default();
+    annotations.insert(KEEP.to_owned(), "true".to_owned());
 }
 
 /// Creates a pod and follows its start.
@@ -111,7 +116,7 @@ async fn apply(
         let _ = tokio::signal::ctrl_c().await;
     };
     let followed = tokio::select! {
-        followed = cluster.follow(&pod, told) => followed?,
+        followed = cluster.follow(&pod, Until::Connected, told) => followed?,
         () = stopped => {
             cluster.delete(&pod).await?;
             complain(&format!("{pod_name}: stopped and deleted"));

@@ -5,8 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
+use tokio::sync::mpsc;
 
 use super::input::{RequestArguments, changed_files};
+use super::remote::runtime;
+use super::run_in_pod::{PodArguments, in_cluster};
 use super::{CatalogArguments, complain};
 use crate::error::BridgeError;
 use crate::run::{Cancel, PlainProgress, Progress, RunOptions, RuntimeChoice, TreeProgress, run};
@@ -18,14 +21,16 @@ pub struct RunArguments {
     catalog: CatalogArguments,
     #[command(flatten)]
     request: RequestArguments,
+    #[command(flatten)]
+    pod: PodArguments,
     /// Directory in which the steps work; a new one in the output directory unless given.
-    #[arg(long, value_name = "DIRECTORY")]
+    #[arg(long, value_name = "DIRECTORY", conflicts_with = "cluster")]
     workspace: Option<PathBuf>,
     /// Directory for logs, reports and artefacts.
     #[arg(long, value_name = "DIRECTORY", default_value = "pilotfish-run")]
     output: PathBuf,
     /// What runs the steps.
-    #[arg(long, value_enum, default_value = "auto")]
+    #[arg(long, value_enum, default_value = "auto", conflicts_with = "cluster")]
     runtime: RuntimeChoice,
     /// Deploy, publish and notify in earnest; without it such stages are only rehearsed.
     #[arg(long)]
@@ -67,9 +72,11 @@ pub(super) fn execute(arguments: &RunArguments) -> Result<u8, BridgeError> {
         ignore_missing_tools: arguments.ignore_missing_tools,
         credentials: arguments.credential.iter().cloned().collect::<BTreeMap<_, _>>(),
         changed_files: changed_files(arguments.request.changed_files.as_ref())?,
+        pod: None,
     };
     // A workspace that the run made itself starts empty; one that was given stays as it is.
-    if arguments.workspace.is_none() && options.workspace.exists() {
+    let here = arguments.pod.cluster().is_none();
+    if here && arguments.workspace.is_none() && options.workspace.exists() {
         std::fs::remove_dir_all(&options.workspace)
             .map_err(|e| BridgeError::io(format!("empty {}", options.workspace.display()), e))?;
     }
@@ -79,34 +86,19 @@ pub(super) fn execute(arguments: &RunArguments) -> Result<u8, BridgeError> {
         Some(tree) => Arc::new(tree),
         None => Arc::new(PlainProgress::new(std::io::stderr(), true)),
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| BridgeError::io("start", e))?;
+    let runtime = runtime()?;
     let result = runtime.block_on(async {
-        let (stop, cancel) = Cancel::new();
-        let mut work = std::pin::pin!(run(&document, &options, progress, cancel));
-        let interrupted = async {
-            let mut terminate =
-                tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok();
-            let terminated = async {
-                match &mut terminate {
-                    Some(signal) => {
-                        signal.recv().await;
+        match arguments.pod.cluster() {
+            Some(_) => in_cluster(&arguments.pod, &document, &options, progress).await,
+            None => {
+                let (stop, cancel) = Cancel::new();
+                tokio::spawn(async move {
+                    let mut interrupts = interrupts();
+                    while interrupts.recv().await.is_some() {
+                        stop.cancel();
                     }
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                () = terminated => {}
-            }
-        };
-        tokio::select! {
-            done = &mut work => done,
-            () = interrupted => {
-                stop.cancel();
-                work.await
+                });
+                run(&document, &options, progress, cancel).await
             }
         }
     })?;
@@ -117,4 +109,29 @@ pub(super) fn execute(arguments: &RunArguments) -> Result<u8, BridgeError> {
         options.output.join("report.html").display()
     ));
     Ok(result.exit_code())
+}
+
+/// Hears each time that somebody wants this program to end, by the keyboard or by SIGTERM.
+pub(super) fn interrupts() -> mpsc::Receiver<()> {
+    let (told, heard) = mpsc::channel(4);
+    tokio::spawn(async move {
+        let mut terminate =
+            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok();
+        loop {
+            let terminated = async {
+                match &mut terminate {
+                    Some(signal) => signal.recv().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminated => {}
+            }
+            if told.send(()).await.is_err() {
+                return;
+            }
+        }
+    });
+    heard
 }

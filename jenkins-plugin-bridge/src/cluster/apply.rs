@@ -1,8 +1,11 @@
 //! A pod goes into a cluster with its budget, and out of it.
 
-use k8s_openapi::api::core::v1::Pod;
+use std::collections::BTreeMap;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::{Pod, Secret};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::Api;
 use kube::api::{DeleteParams, PostParams};
 
@@ -46,6 +49,33 @@ impl Cluster {
         Ok(pod)
     }
 
+    /// Creates the Secret that a pod waits for, of the pod's name and with the pod as the owner.
+    ///
+    /// # Errors
+    /// What the API server says.
+    pub async fn create_secret(
+        &self,
+        pod: &Pod,
+        data: BTreeMap<String, Vec<u8>>,
+    ) -> Result<(), ClusterError> {
+        let secret = Secret {
+            data: Some(data.into_iter().map(|(key, value)| (key, ByteString(value))).collect()),
+            immutable: Some(true),
+            metadata: ObjectMeta {
+                labels: pod.metadata.labels.clone(),
+                name: pod.metadata.name.clone(),
+                owner_references: Some(vec![owner(pod)]),
+                ..ObjectMeta::default()
+            },
+            ..Secret::default()
+        };
+        let parameters =
+            PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), self.namespace_of(pod));
+        let made = secrets.create(&parameters, &secret).await;
+        made.map(drop).map_err(|error| ClusterError::of("create the secret of the pod", error))
+    }
+
     /// Deletes a pod. One that is gone is no error.
     ///
     /// # Errors
@@ -71,12 +101,16 @@ impl Cluster {
 
 fn owned(mut budget: PodDisruptionBudget, pod: &Pod) -> PodDisruptionBudget {
     budget.metadata.namespace.clone_from(&pod.metadata.namespace);
-    budget.metadata.owner_references = Some(vec![OwnerReference {
+    budget.metadata.owner_references = Some(vec![owner(pod)]);
+    budget
+}
+
+fn owner(pod: &Pod) -> OwnerReference {
+    OwnerReference {
         api_version: "v1".to_owned(),
         kind: "Pod".to_owned(),
         name: pod.metadata.name.clone().unwrap_or_default(),
         uid: pod.metadata.uid.clone().unwrap_or_default(),
         ..OwnerReference::default()
-    }]);
-    budget
+    }
 }

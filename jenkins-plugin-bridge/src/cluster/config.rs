@@ -169,6 +169,15 @@ impl Clusters {
         all.map(|(name, one)| (name.as_str(), one))
     }
 
+    /// The profile of a cluster, the first by name; without a name of a cluster, the first that
+    /// names none.
+    #[must_use]
+    pub fn profile_of(&self, cluster: &str) -> Option<&Profile> {
+        let there =
+            |one: &&Arc<Profile>| one.cluster.as_ref().map_or("", |it| it.as_str()) == cluster;
+        self.profiles.values().find(there).map(|one| &**one)
+    }
+
     /// The image of the agent in a cluster: that of its first profile.
     #[must_use]
     pub fn agent_of(&self, cluster: &str) -> String {

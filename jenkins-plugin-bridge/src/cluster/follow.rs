@@ -11,7 +11,10 @@ use tokio::time::{Instant, sleep_until};
 
 use super::connect::Cluster;
 use super::error::{ClusterError, causes};
-use super::start::{Looks, PATIENCE, Phases, StartFailure, StartState, phases, state};
+use super::start::{
+    Looks, PATIENCE, Phases, StartFailure, StartState, ended_container, phases, state,
+};
+use crate::pod::AGENT;
 
 /// The most events that are read of a pod.
 const EVENTS: u32 = 200;
@@ -23,6 +26,17 @@ pub struct Followed {
     pub phases: Phases,
     /// Why it failed, if it did.
     pub failure: Option<StartFailure>,
+    /// Whether the agent's container has ended.
+    pub agent_ended: bool,
+}
+
+/// How long a start is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// The agent is connected. Images of tools may still be on their way.
+    Connected,
+    /// All containers have started, and the agent's is ready.
+    AllStarted,
 }
 
 /// A phase that a pod reached.
@@ -64,14 +78,14 @@ impl Step {
 }
 
 impl Cluster {
-    /// Follows a pod until its agent is connected or its start failed; `told` hears of each phase
-    /// once.
+    /// Follows a pod until its start is over or failed; `told` hears of each phase once.
     ///
     /// # Errors
     /// When the cluster no longer answers.
     pub async fn follow(
         &self,
         pod: &Pod,
+        until: Until,
         mut told: impl FnMut(Step, Duration),
     ) -> Result<Followed, ClusterError> {
         let begun = Instant::now();
@@ -88,7 +102,8 @@ impl Cluster {
                     Some(Ok(None)) | None => {
                         let message = "somebody deleted the pod".to_owned();
                         let failure = StartFailure { reason: "Deleted".to_owned(), message };
-                        return Ok(Followed { phases: phases(&now, &[]), failure: Some(failure) });
+                        let phases = phases(&now, &[]);
+                        return Ok(Followed { phases, failure: Some(failure), agent_ended: false });
                     }
                     // The watch tries again by itself, slower each time.
                     Some(Err(error)) if begun.elapsed() < PATIENCE => {
@@ -116,10 +131,37 @@ impl Cluster {
             }
             let failure = match state(&now, &events, waited) {
                 StartState::Waiting => continue,
+                StartState::Connected
+                    if until == Until::AllStarted && reached.started_ms.is_none() =>
+                {
+                    continue;
+                }
                 StartState::Connected => None,
                 StartState::Failed(failure) => Some(failure),
             };
-            return Ok(Followed { phases: reached, failure });
+            let agent_ended = ended_container(&now, AGENT).is_some();
+            return Ok(Followed { phases: reached, failure, agent_ended });
+        }
+    }
+
+    /// Waits until a container of a pod has ended or the pod is gone: why, in the cluster's words.
+    pub async fn ended(&self, pod: &Pod, container: &str) -> String {
+        let name = pod.metadata.name.clone().unwrap_or_default();
+        let pods = self.pods(Some(self.namespace_of(pod)));
+        let mut sights = std::pin::pin!(watch_object(pods, &name));
+        loop {
+            match sights.next().await {
+                Some(Ok(Some(seen))) => {
+                    if let Some(why) = ended_container(&seen, container) {
+                        return why;
+                    }
+                }
+                Some(Ok(None)) | None => return "somebody deleted the pod".to_owned(),
+                // The watch tries again by itself, slower each time.
+                Some(Err(error)) => {
+                    tracing::debug!(error = causes(&error), "the pod cannot be watched");
+                }
+            }
         }
     }
 

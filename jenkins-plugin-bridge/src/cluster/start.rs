@@ -302,6 +302,37 @@ fn ended(status: &ContainerStatus) -> Option<StartFailure> {
     Some(failed(&reason, &text))
 }
 
+/// Why a container of a pod runs no more, where it does not: its end, or that of the pod.
+pub(super) fn ended_container(pod: &Pod, name: &str) -> Option<String> {
+    let status = pod.status.as_ref()?;
+    let of_pod = || {
+        let reason = status.reason.as_deref().unwrap_or("Failed");
+        let message = status.message.as_deref().unwrap_or_default();
+        failed(reason, message)
+    };
+    let end = statuses(status).find(|one| one.name == name);
+    let end = end.and_then(|one| one.state.as_ref()).and_then(|state| state.terminated.as_ref());
+    match (end, status.phase.as_deref()) {
+        // An eviction or a deadline says more than the exit code that came of it.
+        (_, Some("Failed")) if status.reason.is_some() => {
+            let why = of_pod();
+            Some(format!("{}: {}", why.reason, why.message))
+        }
+        (Some(end), _) => {
+            let reason = end.reason.as_deref().unwrap_or("Error");
+            let words = end.message.as_deref().unwrap_or_default();
+            let why = failed(reason, &format!("container {name} ended with {}", end.exit_code));
+            let words = if words.is_empty() { String::new() } else { format!(": {words}") };
+            Some(format!("{}: {}{words}", why.reason, why.message))
+        }
+        (None, Some("Failed" | "Succeeded")) => {
+            let why = of_pod();
+            Some(format!("{}: {}", why.reason, why.message))
+        }
+        (None, _) => None,
+    }
+}
+
 /// What was said when an image could not be pulled.
 fn pull_words(events: &[Event], image: &str) -> Option<String> {
     let mut told = events.iter().rev().filter(|one| one.reason.as_deref() == Some("Failed"));

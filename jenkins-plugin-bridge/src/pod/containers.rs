@@ -16,6 +16,8 @@ pub(crate) const AGENT: &str = "jnlp";
 pub(super) const HEALTH_PORT: u16 = 18_081;
 /// The init container that brings the agent's program into the pod.
 pub(super) const INJECT: &str = "pilotfish-inject";
+/// The init container that brings this program into a pod that executes its plan by itself.
+pub(super) const INJECT_RUNNER: &str = "pilotfish-runner";
 
 /// What a container is there for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -165,7 +167,8 @@ impl Containers {
     /// The name, with a number behind it where another container has it.
     fn free_name(&self, name: &str) -> String {
         let taken = |wanted: &str| {
-            wanted == AGENT || wanted == INJECT || self.all.iter().any(|one| one.name == wanted)
+            [AGENT, INJECT, INJECT_RUNNER].contains(&wanted)
+                || self.all.iter().any(|one| one.name == wanted)
         };
         let base = label(name, MAX_NAME);
         let mut free = base.clone();

@@ -38,6 +38,7 @@ pub(crate) use render::{BUILD_ID, PROGRAM_SOURCE};
 use requests::{Amounts, Asking, Demand};
 pub(crate) use security::{Identity, of_container, of_pod};
 use sizing::Sizes;
+pub(crate) use volumes::SOCKETS;
 use volumes::Volumes;
 
 pub use flavour::Flavour;
@@ -46,6 +47,11 @@ pub use profile::{
     Profile, ProfileKind, RequestStyle, Spread, Storage, StorageType, TaintEffect, Tolerated,
 };
 pub use security::PodSecurity;
+
+/// The command of this program that executes a plan in the pod of the plan.
+pub(crate) const WORK: &str = "work";
+/// The command of this program that copies it to a place.
+pub(crate) const COPY_PROGRAM: &str = "copy-program";
 
 /// What an exec server that does nothing needs, in thousandths of a byte: 4 MiB. It counts where
 /// the pod asks as a whole; in the requests of a container it is lost in the tool's own.
@@ -71,6 +77,9 @@ pub struct PodRequest<'a> {
     /// The kubernetes plugin applies the pod and says what the agent connects to: the controller
     /// of the profile is not used.
     pub through_plugin: bool,
+    /// Image of this program, for a pod that executes the plan by itself: in the place of the
+    /// agent it runs this program ([`WORK`]), injected as the agent's program is into the others.
+    pub runner: Option<&'a str>,
 }
 
 /// The objects of Kubernetes for a build.
@@ -108,13 +117,13 @@ pub fn render(request: &PodRequest<'_>) -> Result<RenderedPod, BridgeError> {
         }
     };
     let name = pod_name(request);
-    let volumes = Volumes::of(profile, &containers, &name, request.agent);
+    let volumes = Volumes::of(profile, &containers, &name, request);
     let routes = json!(containers.routes()).to_string();
     let problems = refusal::problems(&Draft {
         containers: &containers,
         total,
-        // The agent and the init container.
-        container_count: containers.all.len() + 2,
+        // The agent and the init containers.
+        container_count: containers.all.len() + 2 + usize::from(request.runner.is_some()),
         volume_count: volumes.all().len(),
         routes: routes.len(),
         request,

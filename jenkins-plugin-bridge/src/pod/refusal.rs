@@ -47,10 +47,11 @@ fn names(draft: &Draft<'_>, all: &mut Vec<Problem>) {
         all.push(Problem::new("build", message));
     }
     match (&draft.request.profile.agent.controller, draft.request.agent) {
-        (Some(_), None) if !draft.request.through_plugin => all.push(Problem::new(
-            "agent",
-            "the profile names a controller: name the agent that connects to it",
-        )),
+        (Some(_), None) if !draft.request.through_plugin && draft.request.runner.is_none() => all
+            .push(Problem::new(
+                "agent",
+                "the profile names a controller: name the agent that connects to it",
+            )),
         (_, Some(agent)) if !secret_key(agent) => all.push(Problem::new(
             "agent",
             format!("{agent:?} is no key of a secret: expected letters, digits, - _ and ."),

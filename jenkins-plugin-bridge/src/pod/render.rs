@@ -170,7 +170,13 @@ impl Parts<'_> {
         }
         // Last: a kubelet starts containers in order, each once its image is there. An agent that
         // comes first would be given steps for containers whose images are still pulled.
-        containers.push(self.agent());
+        containers.push(match self.request.runner {
+            None => self.agent(),
+            Some(image) => {
+                init.push(self.inject_runner(image));
+                self.runner()
+            }
+        });
         let mut tolerations = traits.tolerations();
         tolerations.extend(profile.tolerations.iter().map(toleration));
         let secrets = profile.pull_secrets.iter();

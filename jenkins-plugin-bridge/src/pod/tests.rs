@@ -113,6 +113,7 @@ fn try_pod(document: &PlanDocument, profile: &Profile) -> Result<RenderedPod, Br
         agent: Some("builds-1"),
         sizes: None,
         through_plugin: false,
+        runner: None,
     })
 }
 
@@ -216,13 +217,13 @@ fn each_container_sees_its_own_socket_and_a_program_that_it_cannot_change() {
         for tool in tools {
             let mounts = tool.volume_mounts.as_ref().unwrap();
             let sockets: Vec<_> =
-                mounts.iter().filter(|one| one.mount_path.starts_with(volumes::SOCKETS)).collect();
+                mounts.iter().filter(|one| one.mount_path.starts_with(SOCKETS)).collect();
             let [socket] = sockets.as_slice() else { panic!("{sockets:?}") };
-            assert_eq!(socket.mount_path, format!("{}/{}", volumes::SOCKETS, tool.name));
+            assert_eq!(socket.mount_path, format!("{}/{}", SOCKETS, tool.name));
             assert!(seen.insert((socket.name.clone(), socket.sub_path.clone())), "{socket:?}");
             let program = mounts.iter().find(|one| one.mount_path == volumes::PROGRAMS).unwrap();
             assert_eq!(program.read_only, Some(true));
-            let path = format!("{}/{}/socket", volumes::SOCKETS, tool.name);
+            let path = format!("{}/{}/socket", SOCKETS, tool.name);
             assert!(tool.command.as_ref().unwrap().contains(&path));
         }
     }
@@ -288,6 +289,7 @@ fn the_name_tells_builds_apart_and_is_one_of_kubernetes() {
             agent: None,
             sizes: None,
             through_plugin: false,
+            runner: None,
         };
         render(&request).map(|pod| pod.pod.metadata.name.unwrap())
     };
@@ -314,10 +316,49 @@ fn a_profile_with_a_controller_asks_for_the_agent() {
             agent,
             sizes: None,
             through_plugin: false,
+            runner: None,
         };
         render(&request).err().map(|error| error.to_string())
     };
     assert_eq!(with(Some("agent-1")), None);
     assert!(with(None).unwrap().contains("name the agent"));
     assert!(with(Some("../x")).unwrap().contains("no key of a secret"));
+}
+
+#[test]
+fn a_pod_that_executes_its_plan_has_the_plan_where_no_tool_sees_it() {
+    let document = example_plan("library-matrix");
+    let mut profile = example_profile("ordinary");
+    profile.agent.controller = None;
+    let rendered = render(&PodRequest {
+        plan: &document.plan,
+        digest: &document.digest,
+        profile: &profile,
+        build: "run-1",
+        id: None,
+        agent: None,
+        sizes: None,
+        through_plugin: false,
+        runner: Some("pilotfish-bridge:1"),
+    })
+    .unwrap();
+    let spec = spec(&rendered);
+    let runner = spec.containers.last().unwrap();
+    assert_eq!(runner.name, AGENT, "the others have started when it starts");
+    assert_eq!(runner.image.as_deref(), Some(profile.agent.image.as_str()), "its tools");
+    let volume = spec.volumes.iter().flatten().find(|one| one.name == "pilotfish-plan").unwrap();
+    insta::assert_json_snapshot!(json!({
+        "command": runner.command,
+        "mounts": runner.volume_mounts,
+        "inject": spec.init_containers.as_ref().unwrap()[1],
+        "plan": volume,
+    }));
+    let secret = rendered.pod.metadata.name.clone();
+    let made = volume.secret.as_ref().and_then(|one| one.secret_name.clone());
+    assert_eq!(made, secret, "the Secret that is made for it");
+    for tool in spec.containers.iter().filter(|one| one.name != AGENT) {
+        let mounts = tool.volume_mounts.as_deref().unwrap_or_default();
+        let theirs = ["pilotfish-plan", "pilotfish-runner"];
+        assert!(mounts.iter().all(|one| !theirs.contains(&one.name.as_str())), "{}", tool.name);
+    }
 }

@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
+use super::PodRequest;
 use super::containers::{Contained, Containers, Role, label};
 use super::flavour::Traits;
 use super::profile::{Profile, Storage, StorageType};
@@ -23,9 +24,13 @@ const OWN: &str = "/run/pilotfish";
 /// Where the program of the agent is.
 pub(super) const PROGRAMS: &str = "/run/pilotfish/bin";
 /// Where the sockets of the exec servers are, a directory for each container.
-pub(super) const SOCKETS: &str = "/run/pilotfish/exec";
+pub(crate) const SOCKETS: &str = "/run/pilotfish/exec";
 /// Where the credentials of the registry are, as `DOCKER_CONFIG` wants them.
 pub(super) const REGISTRY: &str = "/run/pilotfish/registry";
+/// Where this program is in a pod that executes its plan by itself.
+pub(super) const RUNNER: &str = "/run/pilotfish/runner";
+/// Where the plan of such a pod is, and the secrets of its stages. Only what executes it sees them.
+pub(super) const HANDOVER: &str = "/run/pilotfish/plan";
 /// Where the secret of the agent is.
 pub(super) const AGENT_SECRET: &str = "/run/pilotfish/agent";
 /// Not `workspace-volume`: the kubernetes plugin has an empty directory of that name in every pod
@@ -37,8 +42,12 @@ const SOCKET_VOLUME: &str = "pilotfish-exec";
 const HOME_VOLUME: &str = "pilotfish-home";
 const REGISTRY_VOLUME: &str = "pilotfish-registry";
 const SECRET_VOLUME: &str = "pilotfish-agent";
+const RUNNER_VOLUME: &str = "pilotfish-runner";
+const HANDOVER_VOLUME: &str = "pilotfish-plan";
 /// Room for the program, a few times its size.
 const PROGRAM_SIZE: &str = "64Mi";
+/// The same for this program, which has a few times the size of the agent's.
+const RUNNER_SIZE: &str = "256Mi";
 /// Read by user and group: the group is that of the pod.
 const SECRET_MODE: i32 = 0o440;
 /// The longest name of a volume, in bytes.
@@ -56,6 +65,8 @@ pub(super) struct Volumes<'a> {
     registry: bool,
     /// The agent whose secret is mounted.
     agent: Option<&'a str>,
+    /// The pod executes its plan by itself.
+    runner: bool,
     sockets: Vec<&'a str>,
 }
 
@@ -65,7 +76,7 @@ impl<'a> Volumes<'a> {
         profile: &'a Profile,
         containers: &'a Containers,
         pod: &'a str,
-        agent: Option<&'a str>,
+        request: &PodRequest<'a>,
     ) -> Self {
         let mut caches: BTreeMap<&str, String> = BTreeMap::new();
         for cache in containers.all.iter().flat_map(|one| &one.need.caches) {
@@ -81,8 +92,10 @@ impl<'a> Volumes<'a> {
         }
         let sockets = containers.of_role(Role::Tool).map(|(_, one)| one.name.as_str()).collect();
         let registry = containers.all.iter().any(|one| takes_registry(profile, one));
-        let agent = profile.agent.controller.as_ref().and(agent);
-        Self { profile, traits: profile.flavour.traits(), pod, caches, registry, agent, sockets }
+        let runner = request.runner.is_some();
+        let agent = profile.agent.controller.as_ref().and(request.agent).filter(|_| !runner);
+        let traits = profile.flavour.traits();
+        Self { profile, traits, pod, caches, registry, agent, runner, sockets }
     }
 
     /// All volumes.
@@ -104,7 +117,23 @@ impl<'a> Volumes<'a> {
         if let (Some(controller), Some(agent)) = (&self.profile.agent.controller, self.agent) {
             all.push(secret_file(SECRET_VOLUME, &controller.secret.0, agent, "secret"));
         }
+        if self.runner {
+            all.push(empty(RUNNER_VOLUME, Some(RUNNER_SIZE)));
+            // Made when the pod is there, which owns it; the kubelet waits for it.
+            let secret = SecretVolumeSource {
+                default_mode: Some(SECRET_MODE),
+                secret_name: Some(self.pod.to_owned()),
+                ..SecretVolumeSource::default()
+            };
+            let name = HANDOVER_VOLUME.to_owned();
+            all.push(Volume { name, secret: Some(secret), ..Volume::default() });
+        }
         all
+    }
+
+    /// What the init container that brings this program sees.
+    pub fn of_inject_runner(&self) -> Vec<VolumeMount> {
+        vec![mount(RUNNER_VOLUME, RUNNER)]
     }
 
     /// What the init container sees.
@@ -123,6 +152,10 @@ impl<'a> Volumes<'a> {
         }
         if self.agent.is_some() {
             all.push(read_only(mount(SECRET_VOLUME, AGENT_SECRET)));
+        }
+        if self.runner {
+            all.push(read_only(mount(RUNNER_VOLUME, RUNNER)));
+            all.push(read_only(mount(HANDOVER_VOLUME, HANDOVER)));
         }
         all
     }

@@ -17,13 +17,15 @@ use super::junit::TestSuite;
 use super::limit::within;
 use super::progress::{Event, Progress};
 use super::runtime::Runtime;
-use super::{RunOptions, RunResult, StageResult, preflight};
+use super::{RunOptions, RunResult, StageResult, StageSuites, preflight};
 use crate::error::{BridgeError, Problem};
 use crate::plan::evaluate::decide;
 use crate::plan::{DecisionState, Outcome, Plan, PlanDocument, PlanGroup, PlanNode, RunFacts};
 
 /// The most changed files that a checkout may tell.
 const MAX_CHANGED: usize = 100_000;
+
+pub(crate) use record::write_reports;
 
 pub(super) struct Executor<'a> {
     pub plan: &'a Plan,
@@ -65,13 +67,13 @@ pub(super) async fn execute(
     options: &RunOptions,
     progress: Arc<dyn Progress>,
     cancel: Cancel,
-) -> Result<RunResult, BridgeError> {
+) -> Result<(RunResult, StageSuites), BridgeError> {
     if !document.is_intact() {
         let message = "the plan is not the one of its digest: make it again";
         return Err(BridgeError::Plan(vec![Problem::new("digest", message)]));
     }
     let plan = &document.plan;
-    let runtime = Runtime::find(options.runtime)
+    let runtime = Runtime::find(options.runtime, options.pod.is_some())
         .await
         .map_err(|message| BridgeError::Plan(vec![Problem::new("runtime", message)]))?;
     let (problems, mut notes) = preflight::check(plan, options, runtime);
@@ -112,8 +114,7 @@ pub(super) async fn execute(
     let started = now.replace_nanosecond(0).unwrap_or(now);
     let outcome = executor.whole(cancel).await;
     progress.finish();
-    let result = executor.result(outcome?, started, notes)?;
-    Ok(result)
+    executor.result(outcome?, started, notes)
 }
 
 impl Executor<'_> {

@@ -68,6 +68,7 @@ impl Log {
     pub(super) fn say(&mut self, text: &str) {
         let _ = self.flush_line();
         let text = self.masked(text);
+        self.progress.event(&Event::Said { id: &self.id, line: &text });
         let _ = self.keep(format!("{text}\n").as_bytes());
     }
 

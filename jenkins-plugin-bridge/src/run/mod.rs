@@ -1,11 +1,13 @@
 //! Executing a plan on this machine, with no Jenkins at all.
 //!
-//! Steps run in containers where podman or docker is present, else as processes of this machine.
+//! Steps run in containers where podman or docker is present, else as processes of this machine,
+//! or in the sibling containers where this process runs in the pod of the plan.
 //! Stages with effects outside the workspace are rehearsed unless the user asks for the effects.
 
 mod artifacts;
 mod cancel;
 mod executor;
+mod in_pod;
 mod junit;
 mod limit;
 mod log;
@@ -29,9 +31,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use cancel::{Cancel, Canceller};
+pub(crate) use executor::write_reports;
+pub use in_pod::PodContainers;
 pub use junit::{TestCase, TestStatus, TestSuite, TestTotals};
 pub use progress::{Event, PlainProgress, Progress, Silent};
 pub use runtime::{Runtime, RuntimeChoice};
+pub(crate) use stage::file_name;
+pub(crate) use step::unique;
 pub use tree_view::TreeProgress;
 
 use crate::error::BridgeError;
@@ -58,6 +64,8 @@ pub struct RunOptions {
     pub credentials: BTreeMap<String, PathBuf>,
     /// Changed files, where the user knows better than the checkout.
     pub changed_files: Option<Vec<String>>,
+    /// The containers of the pod, where this process runs in the pod of the plan.
+    pub pod: Option<Arc<PodContainers>>,
 }
 
 /// What became of a run.
@@ -140,5 +148,21 @@ pub async fn run(
     progress: Arc<dyn Progress>,
     cancel: Cancel,
 ) -> Result<RunResult, BridgeError> {
+    executor::execute(document, options, progress, cancel).await.map(|(result, _)| result)
+}
+
+/// The test results of stages, by their ids.
+pub(crate) type StageSuites = Vec<(String, Vec<TestSuite>)>;
+
+/// The same, and the test results that the reports were made of.
+///
+/// # Errors
+/// Those of [`run`].
+pub(crate) async fn run_with_suites(
+    document: &PlanDocument,
+    options: &RunOptions,
+    progress: Arc<dyn Progress>,
+    cancel: Cancel,
+) -> Result<(RunResult, StageSuites), BridgeError> {
     executor::execute(document, options, progress, cancel).await
 }

@@ -41,6 +41,13 @@ pub enum Event<'a> {
         /// The line.
         line: &'a str,
     },
+    /// A line of the runner's own in the log of a stage.
+    Said {
+        /// Id of the stage.
+        id: &'a str,
+        /// The line.
+        line: &'a str,
+    },
     /// A stage or a group ended, or was skipped.
     Ended {
         /// Its id.
@@ -108,7 +115,7 @@ impl<W: std::io::Write + Send> Progress for PlainProgress<W> {
             Event::Output { id, line } if self.with_output => {
                 format!("[{id}] | {}", printable(line))
             }
-            Event::Output { .. } => return,
+            Event::Output { .. } | Event::Said { .. } => return,
             Event::Ended { group: true, outcome, .. } if *outcome != Outcome::Skipped => return,
             Event::Ended { id, outcome, reason, duration, rehearsed, .. } => {
                 let rehearsed = if *rehearsed { ", rehearsed" } else { "" };

@@ -1,4 +1,4 @@
-//! What runs a step: podman, docker, or this machine.
+//! What runs a step: podman, docker, this machine, or the containers of a pod.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -25,6 +25,9 @@ pub enum RuntimeChoice {
     Docker,
     /// Processes of this machine.
     Local,
+    /// The containers of the pod that this process runs in.
+    #[value(skip)]
+    Pod,
 }
 
 /// What runs the steps.
@@ -36,6 +39,8 @@ pub enum Runtime {
     Docker,
     /// Processes of this machine.
     Local,
+    /// Sibling containers of a pod.
+    Pod,
 }
 
 impl Runtime {
@@ -46,6 +51,7 @@ impl Runtime {
             Self::Podman => "podman",
             Self::Docker => "docker",
             Self::Local => "local processes",
+            Self::Pod => "a pod",
         }
     }
 
@@ -55,16 +61,25 @@ impl Runtime {
         match self {
             Self::Podman => Some("podman"),
             Self::Docker => Some("docker"),
-            Self::Local => None,
+            Self::Local | Self::Pod => None,
         }
     }
 
-    /// Finds what the user wants.
+    /// Whether the steps see other directories than this process.
+    #[must_use]
+    pub fn has_mounts(self) -> bool {
+        matches!(self, Self::Podman | Self::Docker)
+    }
+
+    /// Finds what the user wants; `in_pod` says whether this process knows the containers of its
+    /// pod.
     ///
     /// # Errors
     /// When the user wants a container tool that does not work here.
-    pub async fn find(choice: RuntimeChoice) -> Result<Self, String> {
+    pub async fn find(choice: RuntimeChoice, in_pod: bool) -> Result<Self, String> {
         match choice {
+            RuntimeChoice::Pod if in_pod => Ok(Self::Pod),
+            RuntimeChoice::Pod => Err("the containers of the pod are not known".to_owned()),
             RuntimeChoice::Local => Ok(Self::Local),
             RuntimeChoice::Podman => works(Self::Podman).await.map(|()| Self::Podman),
             RuntimeChoice::Docker => works(Self::Docker).await.map(|()| Self::Docker),
@@ -175,7 +190,7 @@ fn as_this_user(runtime: Runtime, arguments: &mut Vec<String>) {
         // Podman of root has no map of users to keep, and root is who it runs as anyway.
         Runtime::Podman if user.is_root() => {}
         Runtime::Podman => arguments.push("--userns=keep-id".into()),
-        Runtime::Docker | Runtime::Local => {
+        Runtime::Docker | Runtime::Local | Runtime::Pod => {
             let group = rustix::process::getgid().as_raw();
             arguments.extend(["--user".into(), format!("{}:{group}", user.as_raw())]);
         }

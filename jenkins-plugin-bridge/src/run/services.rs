@@ -4,6 +4,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use super::cancel::Cancel;
+use super::in_pod::services_listen;
 use super::log::SharedLog;
 use super::runtime::{Runtime, service_command};
 use super::step::{quietly, unique};
@@ -40,8 +41,13 @@ impl Services {
         cancel: &Cancel,
     ) -> Self {
         let mut all = Self { program: runtime.program().unwrap_or_default(), ..Self::default() };
-        if runtime == Runtime::Local {
-            return all;
+        match runtime {
+            Runtime::Local => return all,
+            Runtime::Pod => {
+                all.trouble = services_listen(stage, cancel).await;
+                return all;
+            }
+            Runtime::Podman | Runtime::Docker => {}
         }
         for service in &stage.services {
             let work = all.one(runtime, service, log);

@@ -1,6 +1,6 @@
 //! One stage: tries, services, steps, post steps, reports.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -33,8 +33,17 @@ pub(super) struct StageEnd {
     pub found: Found,
 }
 
+/// Removes a directory, if it is there, with all that is in it.
+struct Removed(PathBuf);
+
+impl Drop for Removed {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
 /// A name that is safe as the name of a file.
-pub(super) fn file_name(id: &str) -> String {
+pub(crate) fn file_name(id: &str) -> String {
     id.chars()
         .map(|c| if c.is_ascii_alphanumeric() || "-_.=".contains(c) { c } else { '_' })
         .take(120)
@@ -83,10 +92,13 @@ impl Executor<'_> {
             }
             _ => None,
         };
+        let _secrets = Removed(self.secrets_of(stage));
         let environment = self.environment(stage, &scripts, rehearsed, &log)?;
         let started = SystemTime::now();
         let mut context = StepContext {
             runtime: self.runtime,
+            pod: self.options.pod.as_deref(),
+            stage: &stage.id,
             containers: &stage.containers,
             workspace: &self.workspace,
             scripts,

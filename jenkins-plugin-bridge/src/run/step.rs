@@ -6,17 +6,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pilotfish_process::{
-    Command, Environment, ExitStatus, InputSource, Killer, OutputPump, OutputTarget, SearchPath,
+    Child, Command, Environment, ExitStatus, InputSource, Killer, OutputPump, OutputTarget,
+    SearchPath,
 };
 
 use super::cancel::Cancel;
+use super::in_pod::{PodContainers, PodStep, of_no_text};
 use super::log::{LogSink, SharedLog};
 use super::runtime::{ContainerRun, Mount, Runtime, container_command, shell_arguments};
 use crate::error::BridgeError;
 use crate::plan::{PlanContainer, PlanStep};
 
 /// Name of the variable by which the processes of a step are found again.
-const COOKIE: &str = "PILOTFISH_STEP_COOKIE";
+pub(super) const COOKIE: &str = "PILOTFISH_STEP_COOKIE";
 /// How long what a step left running may hold its output.
 const LEAK_GRACE: Duration = Duration::from_secs(2);
 
@@ -35,6 +37,10 @@ pub(super) enum StepEnd {
 /// What steps of a stage have in common.
 pub(super) struct StepContext<'a> {
     pub runtime: Runtime,
+    /// The containers of the pod, where this process runs in one.
+    pub pod: Option<&'a PodContainers>,
+    /// Id of the stage.
+    pub stage: &'a str,
     pub containers: &'a [Arc<PlanContainer>],
     pub workspace: &'a Path,
     pub scripts: PathBuf,
@@ -84,8 +90,6 @@ impl StepContext<'_> {
         cancel: &Cancel,
     ) -> Result<StepEnd, BridgeError> {
         let script = self.scripts.join(format!("{number}.sh"));
-        std::fs::write(&script, &step.script)
-            .map_err(|e| BridgeError::io(format!("write {}", script.display()), e))?;
         let mut own = self.environment.clone();
         let container = step
             .container
@@ -103,43 +107,36 @@ impl StepContext<'_> {
         own.extend(step.environment.clone());
         let cookie = unique();
         own.insert(COOKIE.into(), cookie.clone());
-        let mut environment = Environment::of_this_process();
+        let script_of = |text: &str| {
+            std::fs::write(&script, text)
+                .map_err(|e| BridgeError::io(format!("write {}", script.display()), e))
+        };
         let name = format!("pilotfish-{cookie}");
-        let arguments = match (self.runtime, container) {
-            (Runtime::Local, _) | (_, None) => {
-                for (name, value) in &own {
-                    environment.insert(name.as_str(), value.as_str());
+        let mut elsewhere = None;
+        let mut child = match (self.pod, container) {
+            (Some(pod), Some(container)) => {
+                script_of(&format!("{}{}", of_no_text(&own), step.script))?;
+                let started = pod.start(PodStep {
+                    stage: self.stage,
+                    container: &container.name,
+                    arguments: shell_arguments(step.shell, &script),
+                    environment: &own,
+                    cookie: &cookie,
+                    directory: self.workspace.to_string_lossy().into_owned(),
+                });
+                match started.await {
+                    Ok(started) => {
+                        elsewhere = Some((pod, container, started.end));
+                        started.child
+                    }
+                    Err(why) => return Ok(StepEnd::Failed(why)),
                 }
-                shell_arguments(step.shell, &script)
             }
-            (runtime, Some(container)) => {
-                let (arguments, passed) = container_command(
-                    runtime,
-                    &ContainerRun {
-                        name: &name,
-                        container,
-                        mounts: &self.mounts,
-                        workspace: self.workspace,
-                        environment: &own,
-                        network: self.network.as_deref(),
-                        shell: step.shell,
-                        script: &script,
-                    },
-                );
-                for (name, value) in passed {
-                    environment.insert(name, value);
-                }
-                arguments
+            _ => {
+                script_of(&step.script)?;
+                self.start_here(step, container, &own, &name, &script).await?
             }
         };
-        let search = SearchPath::of(&Environment::of_this_process());
-        let mut child = Command::new(arguments, search)
-            .environment(environment)
-            .directory(self.workspace)
-            .stdin(InputSource::Null)
-            .stdout(OutputTarget::Piped)
-            .start()
-            .await?;
         let mut pump = child.stdout.take().map(|reader| {
             let sink = LogSink(self.log.clone());
             OutputPump::with_grace(reader, sink, child.exit_watch(), LEAK_GRACE)
@@ -167,14 +164,70 @@ impl StepContext<'_> {
             quietly(program, &["kill", &name]).await;
         }
         // Whatever the step left behind ends with it, as Jenkins does at the end of a build.
-        let _ = Killer::new().kill_matching([(COOKIE, cookie)]).await;
+        match &elsewhere {
+            Some((pod, container, _)) => pod.kill(self.stage, &container.name, &cookie).await,
+            None => drop(Killer::new().kill_matching([(COOKIE, cookie)]).await),
+        }
         if let Some(pump) = &mut pump {
             pump.finish().await;
         }
+        let notes = match elsewhere {
+            Some((_, _, end)) => end.await.map(|end| end.report.notes).unwrap_or_default(),
+            None => Vec::new(),
+        };
         if let Ok(mut log) = self.log.lock() {
             let _ = log.flush_line();
+            for note in notes {
+                log.say(&note);
+            }
         }
         Ok(end)
+    }
+
+    /// Starts a step as a process of this machine: its shell, or a container tool.
+    async fn start_here(
+        &self,
+        step: &PlanStep,
+        container: Option<&PlanContainer>,
+        own: &BTreeMap<String, String>,
+        name: &str,
+        script: &Path,
+    ) -> Result<Child, BridgeError> {
+        let mut environment = Environment::of_this_process();
+        let arguments = match (self.runtime, container) {
+            (Runtime::Local | Runtime::Pod, _) | (_, None) => {
+                for (name, value) in own {
+                    environment.insert(name.as_str(), value.as_str());
+                }
+                shell_arguments(step.shell, script)
+            }
+            (runtime, Some(container)) => {
+                let (arguments, passed) = container_command(
+                    runtime,
+                    &ContainerRun {
+                        name,
+                        container,
+                        mounts: &self.mounts,
+                        workspace: self.workspace,
+                        environment: own,
+                        network: self.network.as_deref(),
+                        shell: step.shell,
+                        script,
+                    },
+                );
+                for (name, value) in passed {
+                    environment.insert(name, value);
+                }
+                arguments
+            }
+        };
+        let search = SearchPath::of(&Environment::of_this_process());
+        let command = Command::new(arguments, search)
+            .environment(environment)
+            .directory(self.workspace)
+            .stdin(InputSource::Null)
+            .stdout(OutputTarget::Piped);
+        Ok(command.start().await?)
     }
 }
 
@@ -189,7 +242,7 @@ pub(super) async fn quietly(program: &str, arguments: &[&str]) {
 }
 
 /// A text that no other step of this machine has.
-pub(super) fn unique() -> String {
+pub(crate) fn unique() -> String {
     use std::hash::{BuildHasher as _, Hasher as _};
     use std::sync::atomic::{AtomicU64, Ordering};
     static NEXT: AtomicU64 = AtomicU64::new(0);

@@ -1,13 +1,14 @@
 //! What the steps of a stage find around them: variables, files, secrets, directories.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::RunOptions;
 use super::executor::Executor;
 use super::log::SharedLog;
 use super::runtime::{Mount, Runtime};
-use super::stage::make;
+use super::stage::{file_name, make};
 use crate::catalog::model::CredentialType;
 use crate::error::BridgeError;
 use crate::plan::{PlanCredential, PlanStage};
@@ -32,7 +33,7 @@ impl Executor<'_> {
         stage: &PlanStage,
         rehearsed: bool,
     ) -> Result<Vec<Mount>, BridgeError> {
-        if self.runtime == Runtime::Local {
+        if !self.runtime.has_mounts() {
             return Ok(Vec::new());
         }
         let mut mounts = vec![Mount::same(&self.workspace, false)];
@@ -65,6 +66,32 @@ impl Executor<'_> {
         Ok(mounts)
     }
 
+    /// Where the files with secrets of a stage are in a pod, for as long as it runs.
+    pub(super) fn secrets_of(&self, stage: &PlanStage) -> PathBuf {
+        self.output.join("secrets").join(file_name(&stage.id))
+    }
+
+    /// A copy of a file with a secret where the containers of a pod see it. A private key is not
+    /// taken by ssh where others may read it, unless it is another user's.
+    fn shared_secret(
+        &self,
+        stage: &PlanStage,
+        variable: &str,
+        path: &Path,
+    ) -> Result<PathBuf, BridgeError> {
+        let directory = self.secrets_of(stage);
+        make(&directory)?;
+        let shared = directory.join(variable);
+        let others = self.options.pod.as_ref().is_some_and(|pod| pod.has_other_users(stage));
+        let copy = || {
+            std::fs::copy(path, &shared)?;
+            let mode = if others { 0o440 } else { 0o400 };
+            std::fs::set_permissions(&shared, std::fs::Permissions::from_mode(mode))
+        };
+        copy().map_err(|e| BridgeError::io(format!("write {}", shared.display()), e))?;
+        Ok(shared)
+    }
+
     /// The variables of a stage: its own, files, credentials, facts about the build.
     pub(super) fn environment(
         &self,
@@ -89,7 +116,11 @@ impl Executor<'_> {
             };
             let secret = match one.kind {
                 CredentialType::File | CredentialType::SshKey => {
-                    all.insert(one.variable.clone(), path.to_string_lossy().into_owned());
+                    let seen = match self.runtime {
+                        Runtime::Pod => self.shared_secret(stage, &one.variable, &path)?,
+                        _ => path.clone(),
+                    };
+                    all.insert(one.variable.clone(), seen.to_string_lossy().into_owned());
                     // What is no text cannot be masked in one.
                     read().unwrap_or_default()
                 }

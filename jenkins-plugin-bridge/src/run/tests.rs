@@ -37,11 +37,12 @@ impl Place {
             ignore_missing_tools: false,
             credentials: BTreeMap::new(),
             changed_files: None,
+            pod: None,
         }
     }
 
     fn log(&self, id: &str) -> String {
-        let name = stage::file_name(id);
+        let name = file_name(id);
         std::fs::read_to_string(self.path(&format!("output/logs/{name}.log"))).unwrap_or_default()
     }
 }

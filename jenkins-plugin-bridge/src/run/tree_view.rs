@@ -169,6 +169,7 @@ impl Progress for TreeProgress {
                 | Event::Again { id, .. }
                 | Event::Step { id, .. }
                 | Event::Output { id, .. }
+                | Event::Said { id, .. }
                 | Event::Ended { id, .. } => *id,
                 Event::Note(_) => "",
             };
@@ -196,7 +197,7 @@ impl Progress for TreeProgress {
                             *doing = text.chars().take(200).collect();
                         }
                     }
-                    Event::Note(_) => {}
+                    Event::Said { .. } | Event::Note(_) => {}
                 }
             }
         }

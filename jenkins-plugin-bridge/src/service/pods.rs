@@ -37,6 +37,7 @@ pub(super) async fn of_build(
         agent: None,
         sizes: Some(&sizes),
         through_plugin: true,
+        runner: None,
     };
     let rendered = render(&request).map_err(|error| match error {
         BridgeError::Plan(found) => BridgeError::Profile(found).into(),

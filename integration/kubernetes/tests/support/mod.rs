@@ -45,6 +45,16 @@ pub fn agent_image(cluster: &Cluster) -> String {
     concat!("pilotfish-agent:", env!("CARGO_PKG_VERSION"), "-static").to_owned()
 }
 
+/// The image of the bridge, given to the node.
+#[allow(dead_code, reason = "not every test needs it")]
+pub fn bridge_image(cluster: &Cluster) -> String {
+    static IMPORTED: Once = Once::new();
+    IMPORTED.call_once(|| {
+        cluster.import(&given("PILOTFISH_TEST_IMAGES").join("bridge.tar")).unwrap();
+    });
+    concat!("pilotfish-bridge:", env!("CARGO_PKG_VERSION")).to_owned()
+}
+
 /// A namespace that is deleted when the test ends.
 pub struct Namespace<'a> {
     pub name: String,

@@ -29,6 +29,7 @@ pub fn pods(namespace: &str, count: usize) -> Vec<RenderedPod> {
             agent: None,
             sizes: None,
             through_plugin: false,
+            runner: None,
         };
         render(&request).unwrap()
     };

@@ -7,17 +7,21 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::{Parts, some};
 use crate::catalog::model::Environment;
-use crate::pod::containers::{AGENT, Contained, HEALTH_PORT, INJECT};
+use crate::pod::containers::{AGENT, Contained, HEALTH_PORT, INJECT, INJECT_RUNNER};
 use crate::pod::requests::Amounts;
 use crate::pod::security::{Identity, of_container};
 use crate::pod::volumes::{
-    AGENT_SECRET, HOME, PROGRAMS, REGISTRY, SOCKETS, WORKSPACE, takes_registry,
+    AGENT_SECRET, HANDOVER, HOME, PROGRAMS, REGISTRY, RUNNER, SOCKETS, WORKSPACE, takes_registry,
 };
+use crate::pod::{COPY_PROGRAM, WORK};
 
 /// The program of the agent where it is injected from, in all our images.
 pub(crate) const PROGRAM_SOURCE: &str = "/usr/local/bin/jenkins-agent";
 /// Its name in the pod.
 const PROGRAM: &str = "jenkins-agent";
+/// This program in its image, and its name in a pod that executes its plan by itself.
+const RUNNER_SOURCE: &str = "/usr/local/bin/pilotfish-bridge";
+const RUNNER_PROGRAM: &str = "pilotfish-bridge";
 /// Seconds between two looks whether a service listens, or the agent is connected.
 const PROBE_PERIOD: i32 = 1;
 /// How often a service is looked at before it counts as failed: two minutes, as a local run waits.
@@ -30,6 +34,8 @@ pub(in crate::pod) const INJECT_NEEDS: Amounts =
 /// What it may take: 64 MiB, since the pages of the copied file count too. No limit of processors
 /// is written: nothing stands for none.
 const INJECT_LIMITS: Amounts = Amounts { cpu: 0, memory: 1000 << 26, storage: 0 };
+/// The same for this program: 256 MiB.
+const INJECT_RUNNER_LIMITS: Amounts = Amounts { cpu: 0, memory: 1000 << 28, storage: 0 };
 
 impl Parts<'_> {
     fn identity(&self, image: &str) -> Identity {
@@ -52,6 +58,44 @@ impl Parts<'_> {
             resources: resources(INJECT_NEEDS, INJECT_LIMITS),
             security_context: Some(of_container(self.agent_identity(), None)),
             volume_mounts: Some(self.volumes.of_inject()),
+            ..Container::default()
+        }
+    }
+
+    /// Copies this program to where the agent's container runs it. Its image has nothing else, so
+    /// it does that itself.
+    pub(super) fn inject_runner(&self, image: &str) -> Container {
+        Container {
+            name: INJECT_RUNNER.into(),
+            image: Some(image.to_owned()),
+            image_pull_policy: Some("IfNotPresent".into()),
+            command: Some(vec![
+                RUNNER_SOURCE.into(),
+                COPY_PROGRAM.into(),
+                format!("{RUNNER}/{RUNNER_PROGRAM}"),
+            ]),
+            resources: resources(INJECT_NEEDS, INJECT_RUNNER_LIMITS),
+            security_context: Some(of_container(self.agent_identity(), None)),
+            volume_mounts: Some(self.volumes.of_inject_runner()),
+            ..Container::default()
+        }
+    }
+
+    /// What executes the plan, in the image of the agent: steps without a container find its tools.
+    pub(super) fn runner(&self) -> Container {
+        let agent = &self.profile().agent;
+        let mut variables = agent.environment.clone();
+        variables.insert("PILOTFISH_BUILD".into(), self.build());
+        Container {
+            name: AGENT.into(),
+            image: Some(agent.image.clone()),
+            image_pull_policy: Some("IfNotPresent".into()),
+            command: Some(vec![format!("{RUNNER}/{RUNNER_PROGRAM}"), WORK.into(), HANDOVER.into()]),
+            env: environment(variables),
+            resources: resources(Amounts::of(&agent.requests), Amounts::limits(&agent.limits)),
+            security_context: Some(of_container(self.agent_identity(), None)),
+            volume_mounts: Some(self.volumes.of_agent()),
+            working_dir: Some(WORKSPACE.into()),
             ..Container::default()
         }
     }

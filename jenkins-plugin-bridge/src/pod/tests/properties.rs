@@ -275,7 +275,7 @@ proptest! {
         let requests = if whole { RequestStyle::Pod } else { RequestStyle::PerContainer };
         let profile = Profile { flavour, requests, ..Profile::default() };
         let request = PodRequest {
-            plan: &document.plan, digest: &document.digest, profile: &profile, build: &build, id: None, agent: None, sizes: None, through_plugin: false,
+            plan: &document.plan, digest: &document.digest, profile: &profile, build: &build, id: None, agent: None, sizes: None, through_plugin: false, runner: None,
         };
         match render(&request) {
             Ok(pod) => {

@@ -1,5 +1,6 @@
 //! Keeping what became of the stages, and writing it down.
 
+use std::path::Path;
 use std::time::Instant;
 
 use time::OffsetDateTime;
@@ -11,7 +12,7 @@ use crate::plan::{Outcome, PlanNode};
 use crate::run::junit::{TestTotals, merged};
 use crate::run::progress::Event;
 use crate::run::stage::StageEnd;
-use crate::run::{RunResult, StageResult, report};
+use crate::run::{RunResult, StageResult, StageSuites, report};
 
 impl Executor<'_> {
     pub(super) fn ended(
@@ -70,7 +71,7 @@ impl Executor<'_> {
         outcome: Outcome,
         started: OffsetDateTime,
         notes: Vec<String>,
-    ) -> Result<RunResult, BridgeError> {
+    ) -> Result<(RunResult, StageSuites), BridgeError> {
         let Ok(mut state) = self.state.lock() else {
             return Err(BridgeError::Plan(vec![Problem::new("", "the results are lost")]));
         };
@@ -92,17 +93,27 @@ impl Executor<'_> {
             tests,
             notes,
         };
-        let write = |name: &str, text: &str| {
-            let path = self.output.join(name);
-            std::fs::write(&path, text)
-                .map_err(|e| BridgeError::io(format!("write {}", path.display()), e))
-        };
-        if tests.total > 0 {
-            write("junit.xml", &merged(&state.suites))?;
-        }
-        let json = serde_json::to_string_pretty(&result).unwrap_or_default();
-        write("result.json", &json)?;
-        write("report.html", &report::html(&result, &state.suites, &self.output))?;
-        Ok(result)
+        let suites = std::mem::take(&mut state.suites);
+        write_reports(&result, &suites, &self.output)?;
+        Ok((result, suites))
     }
+}
+
+/// Writes the reports of a run into a directory that has the logs.
+pub(crate) fn write_reports(
+    result: &RunResult,
+    suites: &StageSuites,
+    output: &Path,
+) -> Result<(), BridgeError> {
+    let write = |name: &str, text: &str| {
+        let path = output.join(name);
+        std::fs::write(&path, text)
+            .map_err(|e| BridgeError::io(format!("write {}", path.display()), e))
+    };
+    if result.tests.total > 0 {
+        write("junit.xml", &merged(suites))?;
+    }
+    let json = serde_json::to_string_pretty(result).unwrap_or_default();
+    write("result.json", &json)?;
+    write("report.html", &report::html(result, suites, output))
 }

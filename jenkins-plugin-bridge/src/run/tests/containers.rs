@@ -41,7 +41,7 @@ impl Image {
         let place = tempfile::tempdir().map_err(|e| e.to_string())?;
         let archive = place.path().join("image.tar");
         pack(program, &archive).map_err(|e| e.to_string())?;
-        let name = format!("localhost/pilotfish-test-{}:1", step::unique());
+        let name = format!("localhost/pilotfish-test-{}:1", unique());
         podman(&["import", &archive.to_string_lossy(), &name])?;
         let image = Self(name);
         podman(&["run", "--rm", &image.0, "/bin/sh", "-c", "true"])?;
