@@ -68,10 +68,19 @@ pub fn escape_html(text: &str) -> String {
             other if other.is_control() && !matches!(other, '\n' | '\t') => {
                 let _ = write!(escaped, "\\x{:02x}", u32::from(other));
             }
+            other if turns_text(other) => {
+                let _ = write!(escaped, "\\u{{{:x}}}", u32::from(other));
+            }
             other => escaped.push(other),
         }
     }
     escaped
+}
+
+/// Whether a character turns the direction of what follows, so that text reads as another one than it is.
+#[must_use]
+pub fn turns_text(one: char) -> bool {
+    matches!(one, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// JSON with the keys of every object sorted: the same value is always the same text, whatever
@@ -116,5 +125,6 @@ mod tests {
     #[test]
     fn html_is_escaped() {
         assert_eq!(escape_html("<a b='\"&\u{1b}'>"), "&lt;a b=&#39;&quot;&amp;\\x1b&#39;&gt;");
+        assert_eq!(escape_html("a\u{202e}b"), "a\\u{202e}b");
     }
 }

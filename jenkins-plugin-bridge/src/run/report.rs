@@ -15,11 +15,9 @@ const LOG_TAIL: u64 = 64 * 1024;
 /// The most failed tests that are listed.
 const LISTED_TESTS: usize = 200;
 
-const STYLE: &str = "
-:root{color-scheme:light dark;--bg:#fff;--fg:#1b1f24;--dim:#59636e;--line:#d1d9e0;--card:#f6f8fa;
---success:#1a7f37;--failure:#cf222e;--unstable:#9a6700;--aborted:#8250df;--skipped:#818b98}
-@media(prefers-color-scheme:dark){:root{--bg:#0d1117;--fg:#e6edf3;--dim:#9198a1;--line:#3d444d;
---card:#151b23;--success:#3fb950;--failure:#f85149;--unstable:#d29922;--aborted:#ab7df8;--skipped:#656c76}}
+const STYLE: &str = concat!(
+    include_str!("../palette.css"),
+    "
 body{background:var(--bg);color:var(--fg);font:15px/1.5 system-ui,sans-serif;margin:0 auto;max-width:1100px;padding:1.5rem}
 h1{font-size:1.5rem;margin:0 0 .25rem}h2{font-size:1.1rem;margin:2rem 0 .5rem}
 .dim{color:var(--dim)}.mark{display:inline-block;padding:.05rem .55rem;border-radius:1rem;color:#fff;font-size:.85rem}
@@ -32,7 +30,8 @@ th:last-child{text-align:right}td.name{width:34%}td.time{white-space:nowrap;widt
 .bar{position:absolute;top:0;bottom:0;border-radius:.2rem;min-width:2px}.group .bar{opacity:.35}
 details{border:1px solid var(--line);border-radius:.4rem;margin:.4rem 0;background:var(--card)}
 summary{cursor:pointer;padding:.4rem .7rem}pre{overflow:auto;max-height:30rem;margin:0;padding:.7rem;border-top:1px solid var(--line);font-size:.82rem;white-space:pre-wrap;overflow-wrap:anywhere}
-ul{padding-left:1.2rem}a{color:inherit}";
+ul{padding-left:1.2rem}a{color:inherit}"
+);
 
 fn tail(path: &Path) -> String {
     let Ok(mut file) = std::fs::File::open(path) else { return String::new() };

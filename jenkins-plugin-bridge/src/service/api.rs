@@ -1,7 +1,7 @@
 //! The HTTP side of the operations.
 
-mod extract;
-mod handlers;
+pub(in crate::service) mod extract;
+pub(in crate::service) mod handlers;
 pub mod routed;
 pub mod types;
 
@@ -15,6 +15,8 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, get, post};
 use tracing::Instrument as _;
 
+use super::audit::{self, Trail};
+use super::board;
 use super::openapi::{OPERATIONS, OperationId};
 use super::problem::Problem;
 use super::state::Service;
@@ -30,6 +32,7 @@ pub fn router(service: &Arc<Service>) -> Router {
         router = router.route(operation.path, handler(*id).route_layer(around));
     }
     router
+        .merge(board::router(service))
         .fallback(|| async { Problem::missing("path; /v1/openapi.json has all of them") })
         .method_not_allowed_fallback(|| async {
             let mut problem = Problem::malformed("this path has other methods");
@@ -69,6 +72,7 @@ fn handler(id: OperationId) -> MethodRouter<Arc<Service>> {
         OperationId::list_builds => get(handlers::list_builds),
         OperationId::stop_build => post(handlers::stop_build),
         OperationId::get_log => get(handlers::get_log),
+        OperationId::get_audit => get(handlers::get_audit),
         OperationId::get_keys => get(handlers::get_keys),
         OperationId::get_openapi => get(handlers::get_openapi),
         OperationId::get_health => get(handlers::get_health),
@@ -85,11 +89,15 @@ async fn measure(
     let started = Instant::now();
     let limit = service.options.request_timeout;
     let span = traces::span(&OPERATIONS[index], request.headers());
-    let answered = tokio::time::timeout(limit, next.run(request)).instrument(span.clone());
+    let origin = audit::origin(&service, request.headers(), request.extensions().get().copied());
+    let trail = Trail::default();
+    let answered = tokio::time::timeout(limit, trail.within(next.run(request)));
+    let answered = answered.instrument(span.clone());
     let response = match answered.await {
         Ok(response) => response,
         Err(_) => Problem::too_slow().into_response(),
     };
+    trail.keep(&service, "api", &origin, response.status().as_u16()).await;
     traces::ended(&span, response.status().as_u16());
     let (status, took) = (response.status().as_u16(), started.elapsed());
     service.metrics.request(index, status, took);

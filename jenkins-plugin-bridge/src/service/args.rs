@@ -15,11 +15,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
 use zeroize::Zeroizing;
 
-use super::auth::{AccessTokens, Scope};
+use super::auth::{AccessTokens, Role, Scope};
 use super::config::{read_controllers, read_tokens};
 use super::leader::LeaseTimes;
 use super::live::LiveCatalog;
 use super::masters::watch_masters;
+use super::oidc::Provider;
 use super::pods;
 use super::rate::Rates;
 use super::server::{Limits, Server, TlsFiles};
@@ -89,6 +90,15 @@ pub struct ServeArgs {
     /// Days that builds are kept.
     #[arg(long, value_name = "DAYS", default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=3650))]
     pub keep_days: u32,
+    /// File about the identity provider that people log in at (OpenID Connect).
+    #[arg(long, value_name = "FILE")]
+    pub oidc: Option<PathBuf>,
+    /// Hours after which a person has to log in again.
+    #[arg(long, value_name = "HOURS", default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=720))]
+    pub session_hours: u32,
+    /// Days that it is kept who did what.
+    #[arg(long, value_name = "DAYS", default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=3650))]
+    pub audit_days: u32,
     /// How the log is written.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
@@ -118,8 +128,11 @@ pub struct TokenArgs {
     /// Whose it is, for the log.
     pub name: String,
     /// What it is good for. May be given several times.
-    #[arg(long, value_name = "SCOPE", required = true, value_parser = scope)]
+    #[arg(long, value_name = "SCOPE", required_unless_present = "role", value_parser = scope)]
     pub scope: Vec<Scope>,
+    /// What it is good for, as the role of a person: viewer, builder or operator.
+    #[arg(long, value_name = "ROLE")]
+    pub role: Option<Role>,
     /// The one controller that it is good for. Needed for plans:create.
     #[arg(long, value_name = "NAME")]
     pub controller: Option<String>,
@@ -172,8 +185,9 @@ impl fmt::Debug for MadeToken {
 /// `plans:create` without a controller.
 pub fn make_token(args: &TokenArgs) -> Result<MadeToken, BridgeError> {
     let scopes: BTreeSet<Scope> = args.scope.iter().copied().collect();
-    let (token, kept) =
+    let (token, mut kept) =
         AccessTokens::make(&args.name, scopes, args.controller.clone()).map_err(refused)?;
+    kept.role = args.role;
     AccessTokens::new(vec![kept.clone()]).map_err(refused)?;
     // A JSON object is a YAML value.
     let entry = serde_json::to_string(&kept).map_err(|error| refused(error.to_string()))?;
@@ -204,6 +218,7 @@ pub async fn serve(args: &ServeArgs) -> Result<(), BridgeError> {
     let controllers = args.controllers.as_deref().map(read_controllers).transpose()?;
     let masters = args.masters.as_deref().map(read_masters).transpose()?.unwrap_or_default();
     let forges = args.forges.as_deref().map(Forges::load).transpose()?.unwrap_or_default();
+    let login = args.oidc.as_deref().map(Provider::read).transpose()?;
     let clusters = args.clusters.as_deref().map(Clusters::read).transpose()?.unwrap_or_default();
     let store = Store::open(&database(args.database.as_deref()))
         .await
@@ -212,12 +227,19 @@ pub async fn serve(args: &ServeArgs) -> Result<(), BridgeError> {
         plan_lifetime: Duration::from_secs(u64::from(args.plan_hours) * 3600),
         keep_builds: Duration::from_secs(u64::from(args.keep_days) * 24 * 3600),
         rates: Rates { access: args.token_rate, ..Rates::default() },
+        keep_sessions: Duration::from_secs(u64::from(args.session_hours) * 3600),
+        keep_audit: Duration::from_secs(u64::from(args.audit_days) * 24 * 3600),
+        behind_proxy: args.behind_proxy,
         ..ServiceOptions::default()
     };
     let controllers = controllers.unwrap_or_default();
     let service = Service::new(catalog, store, access, keys, controllers, options);
     let service = Arc::new(
-        service.with_masters(masters).with_clusters(clusters).with_forges(Arc::new(forges)),
+        service
+            .with_masters(masters)
+            .with_clusters(clusters)
+            .with_forges(Arc::new(forges))
+            .with_login(login),
     );
     let holder = replica();
     let watches = pods::watch(&service, holder.clone()).await;

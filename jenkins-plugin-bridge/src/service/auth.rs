@@ -63,11 +63,14 @@ pub enum Scope {
     /// Builds of the bridge, started and stopped.
     #[serde(rename = "builds:trigger")]
     BuildsTrigger,
+    /// Who did what.
+    #[serde(rename = "audit:read")]
+    AuditRead,
 }
 
 impl Scope {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::PlansCreate,
         Self::PlansPreview,
         Self::PlansRead,
@@ -80,6 +83,7 @@ impl Scope {
         Self::JobsRead,
         Self::JobsWrite,
         Self::BuildsTrigger,
+        Self::AuditRead,
     ];
 
     /// As it is written in files and messages.
@@ -98,6 +102,7 @@ impl Scope {
             Self::JobsRead => "jobs:read",
             Self::JobsWrite => "jobs:write",
             Self::BuildsTrigger => "builds:trigger",
+            Self::AuditRead => "audit:read",
         }
     }
 }
@@ -105,6 +110,69 @@ impl Scope {
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+/// What a person may do. Each includes the ones before it.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    clap::ValueEnum,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Sees masters, jobs, builds, plans and the catalog.
+    Viewer,
+    /// Starts and stops builds.
+    Builder,
+    /// Changes jobs, here and on masters; sees who did what.
+    Operator,
+}
+
+impl Role {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Viewer, Self::Builder, Self::Operator];
+
+    /// As it is written.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Builder => "builder",
+            Self::Operator => "operator",
+        }
+    }
+
+    /// Reads it.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.as_str() == text)
+    }
+
+    /// What it is good for.
+    #[must_use]
+    pub fn scopes(self) -> BTreeSet<Scope> {
+        use Scope::{
+            AuditRead, BuildsRead, BuildsTrigger, CatalogRead, CatalogReload, JobsRead, JobsWrite,
+            MastersRead, PlansPreview, PlansRead,
+        };
+        let mut all = BTreeSet::from([PlansRead, BuildsRead, CatalogRead, MastersRead, JobsRead]);
+        if self >= Self::Builder {
+            all.extend([BuildsTrigger, PlansPreview]);
+        }
+        if self >= Self::Operator {
+            all.extend([JobsWrite, CatalogReload, AuditRead]);
+        }
+        all
     }
 }
 
@@ -117,7 +185,11 @@ pub struct AccessToken {
     /// SHA-256 of the token, in hexadecimal digits.
     pub sha256: String,
     /// What it is good for.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub scopes: BTreeSet<Scope>,
+    /// What it is good for, as the role of a person; beside `scopes`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
     /// The one controller that it is good for. Needed for `plans:create` and `nodes:drain`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub controller: Option<String>,
@@ -127,6 +199,19 @@ pub struct AccessToken {
     /// Requests a second; what the service gives all tokens where it is not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests_per_second: Option<u32>,
+}
+
+impl AccessToken {
+    /// Whether it is good for something.
+    #[must_use]
+    pub fn can(&self, scope: Scope) -> bool {
+        self.scopes.contains(&scope) || self.role.is_some_and(|role| role.scopes().contains(&scope))
+    }
+
+    fn all_scopes(&self) -> BTreeSet<Scope> {
+        let role = self.role.map(Role::scopes).unwrap_or_default();
+        self.scopes.union(&role).copied().collect()
+    }
 }
 
 /// All access tokens.
@@ -156,6 +241,9 @@ impl AccessTokens {
                 if token.scopes.contains(&scope) && token.controller.is_none() {
                     return Err(format!("token {name}: with {scope} it needs a `controller`"));
                 }
+            }
+            if token.scopes.is_empty() && token.role.is_none() {
+                return Err(format!("token {name}: give it `scopes` or a `role`"));
             }
             if token.requests_per_second == Some(0) {
                 return Err(format!("token {name}: `requests_per_second` is at least 1"));
@@ -187,6 +275,7 @@ impl AccessTokens {
                 name,
                 sha256,
                 scopes,
+                role: None,
                 controller,
                 expires_at: None,
                 requests_per_second: None,
@@ -194,9 +283,17 @@ impl AccessTokens {
         ))
     }
 
-    fn find(&self, text: &str, now: u64) -> Option<&AccessToken> {
+    /// A token by its text.
+    #[must_use]
+    pub fn find(&self, text: &str, now: u64) -> Option<&AccessToken> {
         // Looked up by digest: how long that takes says nothing about the token.
-        let token = self.0.get(&sha256_hex(text))?;
+        self.by_digest(&sha256_hex(text), now)
+    }
+
+    /// A token by its digest, for a session that stands for it.
+    #[must_use]
+    pub fn by_digest(&self, sha256: &str, now: u64) -> Option<&AccessToken> {
+        let token = self.0.get(sha256)?;
         token.expires_at.is_none_or(|end| now < end).then_some(token)
     }
 }
@@ -303,11 +400,11 @@ impl Caller {
     /// 403.
     pub fn access(&self, scope: Scope) -> Result<&AccessToken, Problem> {
         match self {
-            Self::Access(token) if token.scopes.contains(&scope) => Ok(token),
+            Self::Access(token) if token.can(scope) => Ok(token),
             Self::Access(token) => Err(Problem::forbidden(format!(
                 "it needs the scope {scope}; the token {} has {}",
                 token.name,
-                token.scopes.iter().map(|one| one.as_str()).collect::<Vec<_>>().join(", ")
+                token.all_scopes().iter().map(|one| one.as_str()).collect::<Vec<_>>().join(", ")
             ))),
             Self::Build(_) => Err(Problem::forbidden(
                 "the token of a build is for its own claim, events and evaluations only",
@@ -325,6 +422,15 @@ impl Caller {
             Self::Access(_) => Err(Problem::forbidden(
                 "only the token that came with the plan of a build is good for this",
             )),
+        }
+    }
+
+    /// Its name, for people.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Self::Access(token) => token.name.clone(),
+            Self::Build(claims) => format!("build {}", claims.build),
         }
     }
 

@@ -161,7 +161,7 @@ operations! {
         "Asks for a build, whatever master runs it. The same Idempotency-Key gives the same build.";
     list_builds get "/v1/builds", Needs::Scope("builds:read"),
         None, Some(schema::<Vec<routed::RoutedBuild>>), &[400, 401, 403],
-        "The newest builds of the bridge; those of `job`, of `master`, with `number`, in `state` (`live` for all that have not ended), at most `limit`.";
+        "The newest builds of the bridge; those of `job`, of `master`, with `number`, with `label`, in `state` (`live` for all that have not ended), with `result`, at most `limit`, asked for before `before_ms` and `before_id`.";
     stop_build post "/v1/builds/{id}/stop", Needs::Scope("builds:trigger"),
         None, Some(schema::<routed::RoutedBuild>), &[401, 403, 404, 409, 502, 504],
         "Stops a build of the bridge, wherever it is.";
@@ -174,6 +174,9 @@ operations! {
     list_hooks get "/v1/hooks", Needs::Scope("jobs:read"),
         None, Some(schema::<Vec<routed::HookDelivery>>), &[401, 403],
         "The newest events that forges told, and what each job made of them.";
+    get_audit get "/v1/audit", Needs::Scope("audit:read"),
+        None, Some(schema::<Vec<super::store::AuditRow>>), &[400, 401, 403],
+        "Who did what, the newest first; of `who`, at most `limit`, and older than `before_ms` and `before_id`.";
     get_keys get "/v1/keys", Needs::Nothing,
         None, Some(schema::<Vec<PublicKey>>), &[],
         "The public keys that plans are signed by.";

@@ -8,7 +8,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::auth::{AccessTokens, BuildTokens};
 use super::live::LiveCatalog;
 use super::metrics::Metrics;
+use super::oidc::Provider;
 use super::rate::{RateLimits, Rates};
+use super::session::LoginTries;
 use super::sign::KeyRing;
 use super::store::{Store, StoreError};
 use crate::cluster::Clusters;
@@ -38,6 +40,12 @@ pub struct ServiceOptions {
     pub request_bytes: usize,
     /// Requests a second of one token.
     pub rates: Rates,
+    /// How long a person stays logged in to the pages.
+    pub keep_sessions: Duration,
+    /// How long it is kept who did what.
+    pub keep_audit: Duration,
+    /// Something in front of the service ends TLS, and says where requests come from.
+    pub behind_proxy: bool,
 }
 
 impl Default for ServiceOptions {
@@ -49,6 +57,9 @@ impl Default for ServiceOptions {
             request_timeout: Duration::from_secs(30),
             request_bytes: 4 << 20,
             rates: Rates::default(),
+            keep_sessions: Duration::from_secs(12 * 3600),
+            keep_audit: Duration::from_secs(365 * 24 * 3600),
+            behind_proxy: false,
         }
     }
 }
@@ -85,6 +96,10 @@ pub struct Service {
     pub metrics: Metrics,
     /// Requests that tokens have left.
     pub rates: RateLimits,
+    /// Tries to log in, by address.
+    pub login_tries: LoginTries,
+    /// Where people log in.
+    pub login: Option<Provider>,
     /// Which builds run in pods, and where.
     pub clusters: Clusters,
     /// Options.
@@ -130,6 +145,8 @@ impl Service {
             controllers: controllers.into_iter().map(|(name, one)| (name, Arc::new(one))).collect(),
             metrics: Metrics::default(),
             rates: RateLimits::new(options.rates),
+            login_tries: LoginTries::default(),
+            login: None,
             clusters: Clusters::default(),
             options,
             masters: Arc::default(),
@@ -176,6 +193,12 @@ impl Service {
     #[must_use]
     pub fn with_clusters(self, clusters: Clusters) -> Self {
         Self { clusters, ..self }
+    }
+
+    /// The same, with an identity provider.
+    #[must_use]
+    pub fn with_login(self, login: Option<Provider>) -> Self {
+        Self { login, ..self }
     }
 
     /// Seconds since 1970.
@@ -251,6 +274,8 @@ impl Service {
         const KEYS: i64 = 24 * 3600;
         let keep = i64::try_from(self.options.keep_builds.as_secs()).unwrap_or(i64::MAX);
         let now = self.now_signed();
+        let audit = i64::try_from(self.options.keep_audit.as_millis()).unwrap_or(i64::MAX);
+        self.store.sweep_access(now, self.now_ms().saturating_sub(audit)).await?;
         let removed = self.store.sweep(now.saturating_sub(keep), now - KEYS).await?;
         self.forget_plans();
         Ok(removed)

@@ -1,6 +1,7 @@
 //! State: plans, builds, what they reported. One SQLite file by default, PostgreSQL by URL; the
 //! same statements for both.
 
+mod audit;
 mod builds;
 mod checkpoint;
 mod images;
@@ -8,6 +9,7 @@ mod jobs;
 mod leases;
 mod masters;
 mod routed;
+mod sessions;
 mod starts;
 mod together;
 mod triggers;
@@ -20,21 +22,24 @@ use sqlx::any::AnyPoolOptions;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AnyConnection, AnyPool, Connection as _, Executor as _, Row as _, SqlStr};
 
+pub use audit::AuditRow;
 pub use builds::{BuildRow, ClaimRow, EventsState};
 use checkpoint::Checkpoints;
 pub use images::ImageUse;
 pub use jobs::{CopyRow, JobRow};
 pub use leases::LeaseRow;
 pub use routed::{AttemptChange, BuildFilter, Change, NewBuild, StateFilter};
+pub use sessions::{LoginRow, SessionRow};
 use together::Together;
 pub use triggers::{EventRow, TriggerRow};
 pub use usage::UsageRow;
 
 /// All changes of the tables, in order. A published one is never edited.
-const MIGRATIONS: [(i64, &str, &str); 5] = [
+const MIGRATIONS: [(i64, &str, &str); 6] = [
     (1, "initial", include_str!("../../migrations/0001_initial.sql")),
     (2, "pods", include_str!("../../migrations/0002_pods.sql")),
     (10, "masters", include_str!("../../migrations/0010_masters.sql")),
+    (20, "board", include_str!("../../migrations/0020_board.sql")),
     (55, "images", include_str!("../../migrations/0055_images.sql")),
     (60, "triggers", include_str!("../../migrations/0060_triggers.sql")),
 ];

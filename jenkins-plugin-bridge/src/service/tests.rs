@@ -1,5 +1,6 @@
 //! The service as its callers see it: over HTTP, on SQLite and on PostgreSQL.
 
+mod board;
 mod builds;
 mod controller;
 mod http;
@@ -8,6 +9,7 @@ mod limits;
 mod made;
 mod masters;
 mod nodes;
+mod oidc;
 mod pods;
 mod postgres;
 mod routed;

@@ -11,6 +11,7 @@ use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
+use crate::service::audit;
 use crate::service::auth::{Caller, sha256_hex};
 use crate::service::problem::Problem;
 use crate::service::state::Service;
@@ -36,10 +37,21 @@ impl FromRequestParts<Arc<Service>> for Authenticated {
             None => None,
         };
         let caller = Caller::of(header, &service.access, &service.build_tokens, service.now())?;
+        Self::within_rate(service, caller)
+    }
+}
+
+impl Authenticated {
+    /// A caller whose token is good, if it has not asked for too much lately.
+    ///
+    /// # Errors
+    /// 429.
+    pub fn within_rate(service: &Service, caller: Caller) -> Result<Self, Problem> {
         service.rates.take(&caller, Instant::now()).map_err(|wait| {
             service.metrics.limited.fetch_add(1, Relaxed);
             Problem::too_many(wait)
         })?;
+        audit::caller(&caller.name());
         Ok(Self(caller))
     }
 }
@@ -88,6 +100,11 @@ impl<T: DeserializeOwned> FromRequest<Arc<Service>> for Input<T> {
 }
 
 impl<T> Input<T> {
+    /// What came from a form of a page. A form has no idempotency key.
+    pub fn of_form(value: T) -> Self {
+        Self { value, digest: String::new(), key: None, path: String::new() }
+    }
+
     /// The idempotency key, where one came.
     pub fn key(&self) -> Option<&str> {
         self.key.as_deref()

@@ -1,5 +1,6 @@
 //! The operations on plans and the catalog, and those that need no token.
 
+mod audit;
 mod builds;
 mod hooks;
 mod jobs;
@@ -17,6 +18,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::extract::{Authenticated, Input};
 use super::types::{CatalogAnswer, Health, PipelineAnswer, StageAnswer};
+use crate::service::audit::acts;
 use crate::service::auth::{Caller, Scope};
 use crate::service::live::ReloadState;
 use crate::service::openapi;
@@ -25,6 +27,7 @@ use crate::service::problem::Problem;
 use crate::service::sign::PublicKey;
 use crate::service::state::{Service, StoredPlan};
 
+pub use audit::{AUDIT_ROWS, AuditQuery, get_audit};
 pub use builds::{add_events, claim_build, evaluate_plan, get_build};
 pub use hooks::{list_hooks, take_hook};
 pub use jobs::{get_job, keep_job, list_jobs, remove_job, save_job};
@@ -129,6 +132,7 @@ pub async fn reload_catalog(
     State(service): App,
     Authenticated(caller): Authenticated,
 ) -> Result<Json<ReloadState>, Problem> {
+    acts("reload the catalog", "");
     caller.access(Scope::CatalogReload)?;
     let state = tokio::task::spawn_blocking(move || service.catalog.reload()).await;
     state.map(Json).map_err(|error| Problem::internal(&error))

@@ -113,20 +113,37 @@ impl RoutedBuild {
     }
 }
 
-/// Which builds.
-#[derive(Debug, Clone, Default, Deserialize)]
+/// Which builds. A field that is empty, as in a form, fits all.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ListQuery {
     /// Of this job.
+    #[serde(deserialize_with = "given")]
     pub job: Option<String>,
     /// At this master.
+    #[serde(deserialize_with = "given")]
     pub master: Option<String>,
+    /// With this label.
+    #[serde(deserialize_with = "given")]
+    pub label: Option<String>,
+    /// That ended so.
+    #[serde(deserialize_with = "given")]
+    pub result: Option<String>,
+    /// Asked for before this time, in milliseconds since 1970.
+    pub before_ms: Option<i64>,
+    /// The id of the last one that was listed of that time.
+    pub before_id: Option<String>,
     /// With this number.
     pub number: Option<i64>,
     /// In this state; `live` for all that have not ended.
+    #[serde(deserialize_with = "given")]
     pub state: Option<String>,
     /// At most so many.
     pub limit: Option<u32>,
+}
+
+fn given<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    Ok(Option::<String>::deserialize(from)?.filter(|text| !text.is_empty()))
 }
 
 impl ListQuery {
@@ -148,6 +165,9 @@ impl ListQuery {
             master: self.master,
             number: self.number,
             states,
+            label: self.label,
+            result: self.result,
+            before: self.before_ms.map(|ms| (ms, self.before_id.unwrap_or_default())),
             limit: i64::from(self.limit.unwrap_or(most).min(most)),
         })
     }

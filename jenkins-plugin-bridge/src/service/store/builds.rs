@@ -101,6 +101,28 @@ impl Store {
         row.as_ref().map(build_row).transpose()
     }
 
+    /// The build of a number of a job, the last one where a job was made anew.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn last_build(
+        &self,
+        controller: &str,
+        job: &str,
+        number: i64,
+    ) -> Result<Option<BuildRow>, StoreError> {
+        let row = sqlx::query(
+            "SELECT id, controller, job, number, started_ms, digest, created_at FROM builds \
+             WHERE controller = $1 AND job = $2 AND number = $3 ORDER BY started_ms DESC LIMIT 1",
+        )
+        .bind(controller.to_owned())
+        .bind(job.to_owned())
+        .bind(number)
+        .fetch_optional(&self.pool)
+        .await?;
+        row.as_ref().map(build_row).transpose()
+    }
+
     /// A build by its id.
     ///
     /// # Errors

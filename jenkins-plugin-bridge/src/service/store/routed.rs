@@ -12,6 +12,11 @@ use crate::route::{Attempt, Build, BuildState};
 const COLUMNS: &str = "id, job, number, state, version, body, master, attempt, key, queue_item, url, \
      reason, result, created_ms, changed_ms, started_ms, finished_ms";
 
+/// Builds that are looked at by one statement of a search.
+const LOOKED_AT: i64 = 500;
+/// Statements of one search, so that a label that nothing has does not read years.
+const LOOKS: usize = 20;
+
 /// A new build.
 #[derive(Debug, Clone)]
 pub struct NewBuild {
@@ -34,6 +39,12 @@ pub struct BuildFilter {
     pub number: Option<i64>,
     /// In these states.
     pub states: Option<StateFilter>,
+    /// With this label.
+    pub label: Option<String>,
+    /// That ended so.
+    pub result: Option<String>,
+    /// That come after this one, the newest first: its time and id.
+    pub before: Option<(i64, String)>,
     /// At most so many.
     pub limit: i64,
 }
@@ -191,17 +202,21 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn newest_routed(&self, filter: &BuildFilter) -> Result<Vec<Build>, StoreError> {
-        let mut conditions = String::from("1 = 1");
+        let mut conditions = String::new();
         let mut texts = Vec::new();
         let state = match filter.states {
             Some(StateFilter::One(state)) => Some(state.as_str().to_owned()),
             _ => None,
         };
-        for (column, value) in [("job", &filter.job), ("master", &filter.master), ("state", &state)]
-        {
+        for (column, value) in [
+            ("job", &filter.job),
+            ("master", &filter.master),
+            ("state", &state),
+            ("result", &filter.result),
+        ] {
             if let Some(value) = value {
                 texts.push(value.clone());
-                let _ = write!(conditions, " AND {column} = ${}", texts.len());
+                let _ = write!(conditions, " AND {column} = ${}", texts.len() + 3);
             }
         }
         if filter.states == Some(StateFilter::Live) {
@@ -211,17 +226,39 @@ impl Store {
             // A number of the program's own, not text of a caller.
             let _ = write!(conditions, " AND number = {number}");
         }
+        // Labels are within the body: so many builds are looked through for one.
+        let (looks, at_once) =
+            if filter.label.is_some() { (LOOKS, LOOKED_AT) } else { (1, filter.limit) };
         let sql = format!(
-            "SELECT {COLUMNS} FROM routed_builds WHERE {conditions} \
-             ORDER BY created_ms DESC, id LIMIT {}",
-            filter.limit
+            "SELECT {COLUMNS} FROM routed_builds \
+             WHERE (created_ms < $1 OR (created_ms = $1 AND id > $2)){conditions} \
+             ORDER BY created_ms DESC, id LIMIT $3"
         );
-        let mut query = sqlx::query(sqlx::AssertSqlSafe(sql));
-        for text in texts {
-            query = query.bind(text);
+        let mut after = filter.before.clone().unwrap_or((i64::MAX, String::new()));
+        let most = usize::try_from(filter.limit).unwrap_or(0);
+        let mut found = Vec::new();
+        for _ in 0..looks {
+            let mut query = sqlx::query(sqlx::AssertSqlSafe(sql.clone()));
+            query = query.bind(after.0).bind(after.1.clone()).bind(at_once);
+            for text in &texts {
+                query = query.bind(text.clone());
+            }
+            let rows = query.fetch_all(&self.pool).await?;
+            for row in &rows {
+                let build = build_row(row)?;
+                after = (build.created_ms, build.id.clone());
+                if filter.label.as_ref().is_none_or(|one| build.request.labels.contains(one)) {
+                    found.push(build);
+                }
+                if found.len() >= most {
+                    return Ok(found);
+                }
+            }
+            if i64::try_from(rows.len()).unwrap_or(0) < at_once {
+                break;
+            }
         }
-        let rows = query.fetch_all(&self.pool).await?;
-        rows.iter().map(build_row).collect()
+        Ok(found)
     }
 
     /// Makes changes, all in one transaction; says of each whether it was made.

@@ -36,6 +36,18 @@ impl Store {
         row.map(|row| Ok(row.try_get(0)?)).transpose()
     }
 
+    /// How the pods that were seen last started, at most so many.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn recent_starts(&self, most: i64) -> Result<Vec<String>, StoreError> {
+        let rows = sqlx::query("SELECT body FROM pod_starts ORDER BY seen_at DESC LIMIT $1")
+            .bind(most)
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+
     /// Plans of the builds since a time, each once; at most 5,000.
     ///
     /// # Errors

@@ -11,8 +11,9 @@ use crate::cluster::Clusters;
 use crate::forges::Forges;
 use crate::masters::Registry;
 use crate::rest::Client;
-use crate::service::auth::{AccessToken, AccessTokens, Scope};
+use crate::service::auth::{AccessToken, AccessTokens, Role, Scope};
 use crate::service::live::LiveCatalog;
+use crate::service::oidc::Provider;
 use crate::service::server::{Limits, Server, TlsFiles};
 use crate::service::sign::KeyRing;
 use crate::service::state::{Service, ServiceOptions};
@@ -24,6 +25,9 @@ pub const PREVIEW: &str = "pfb_preview";
 pub const READER: &str = "pfb_reader";
 pub const AGENT: &str = "pfb_agent";
 pub const OPERATOR: &str = "pfb_operator";
+pub const VIEWER: &str = "pfb_role-viewer";
+pub const BUILDER: &str = "pfb_role-builder";
+pub const BOSS: &str = "pfb_role-operator";
 
 pub const PIPELINE: &str = "\
 api: pilotfish/v1
@@ -98,6 +102,7 @@ struct Around {
     masters: Arc<Registry>,
     clusters: Clusters,
     forges: Arc<Forges>,
+    login: Option<Provider>,
 }
 
 /// What came back.
@@ -123,6 +128,10 @@ fn token(text: &str, scopes: &[Scope], controller: Option<&str>) -> AccessToken 
     AccessToken { sha256, ..made }
 }
 
+fn role(text: &str, role: Role) -> AccessToken {
+    AccessToken { role: Some(role), ..token(text, &[], None) }
+}
+
 fn tokens() -> AccessTokens {
     use Scope::{
         BuildsRead, BuildsTrigger, CatalogRead, CatalogReload, JobsRead, JobsWrite, MastersRead,
@@ -134,6 +143,9 @@ fn tokens() -> AccessTokens {
         token(PREVIEW, &[PlansPreview], None),
         token(AGENT, &[NodesDrain, UsageReport], Some("main")),
         token(OPERATOR, &[MastersRead, JobsRead, JobsWrite, BuildsTrigger, BuildsRead], None),
+        role(VIEWER, Role::Viewer),
+        role(BUILDER, Role::Builder),
+        role(BOSS, Role::Operator),
         token(READER, &[PlansRead, BuildsRead, CatalogRead, CatalogReload], None),
     ])
     .unwrap()
@@ -173,6 +185,16 @@ impl World {
         let directory = tempfile::tempdir().unwrap();
         let around = Around { masters, ..Around::default() };
         Self::start_in(directory, database, None, around, |_| {}).await
+    }
+
+    /// With an identity provider, reached at a port that has to be known before.
+    pub async fn with_login(listener: std::net::TcpListener, login: Provider) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}?mode=rwc", directory.path().join("state.db").display());
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let around = Around { login: Some(login), ..Around::default() };
+        Self::start_at(address, directory, &url, None, around, |_| {}).await
     }
 
     /// With masters.
@@ -224,6 +246,18 @@ impl World {
         around: Around,
         change: impl FnOnce(&mut ServiceOptions),
     ) -> Self {
+        let address = "127.0.0.1:0".parse().unwrap();
+        Self::start_at(address, directory, database, tls, around, change).await
+    }
+
+    async fn start_at(
+        address: std::net::SocketAddr,
+        directory: TempDir,
+        database: &str,
+        tls: Option<Arc<TlsFiles>>,
+        around: Around,
+        change: impl FnOnce(&mut ServiceOptions),
+    ) -> Self {
         let catalog = directory.path().join("catalog");
         std::fs::create_dir(&catalog).unwrap();
         for (name, text) in FILES {
@@ -238,10 +272,9 @@ impl World {
         change(&mut options);
         let service = Service::new(catalog, store, tokens(), keys, around.controllers, options);
         let service = service.with_masters(around.masters).with_clusters(around.clusters);
-        let service = service.with_forges(around.forges);
+        let service = service.with_forges(around.forges).with_login(around.login);
         let service = Arc::new(service);
         let scheme = if tls.is_some() { "https" } else { "http" };
-        let address = "127.0.0.1:0".parse().unwrap();
         let server =
             Server::bind(address, Arc::clone(&service), tls, Limits::default()).await.unwrap();
         let url = format!("{scheme}://localhost:{}", server.address().unwrap().port());

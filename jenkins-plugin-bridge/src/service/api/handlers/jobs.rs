@@ -10,6 +10,7 @@ use crate::jobs::{CopyState, JobSpec, inspect_copy, mend_copy, problems, remove_
 use crate::masters::Permission;
 use crate::service::api::extract::{Authenticated, Input};
 use crate::service::api::routed::{JobAnswer, KeepQuery, KeptCopy, TriggerAnswer};
+use crate::service::audit::acts;
 use crate::service::auth::Scope;
 use crate::service::problem::Problem;
 use crate::service::state::Service;
@@ -20,8 +21,9 @@ pub async fn save_job(
     Authenticated(caller): Authenticated,
     input: Input<JobSpec>,
 ) -> Result<Json<JobAnswer>, Problem> {
-    caller.access(Scope::JobsWrite)?;
     let spec = &input.value;
+    acts("save a job", &spec.name);
+    caller.access(Scope::JobsWrite)?;
     let mut wrong = problems(spec);
     let loaded = service.catalog.current();
     if !loaded.catalog.pipelines.contains_key(spec.pipeline.as_str()) {
@@ -109,6 +111,9 @@ pub async fn remove_job(
     Path(name): Path<String>,
     input: Input<KeepQuery>,
 ) -> Result<Json<BTreeMap<String, CopyState>>, Problem> {
+    if !input.value.dry_run {
+        acts("remove a job", &name);
+    }
     caller.access(Scope::JobsWrite)?;
     let row = service.store.job(&name).await?.ok_or_else(|| Problem::missing("job"))?;
     if !input.value.dry_run {
@@ -133,6 +138,9 @@ pub async fn keep_job(
     Path(name): Path<String>,
     input: Input<KeepQuery>,
 ) -> Result<Json<BTreeMap<String, CopyState>>, Problem> {
+    if !input.value.dry_run {
+        acts("keep a job in step", &name);
+    }
     caller.access(if input.value.dry_run { Scope::JobsRead } else { Scope::JobsWrite })?;
     let row = service.store.job(&name).await?.ok_or_else(|| Problem::missing("job"))?;
     let mut all = BTreeMap::new();

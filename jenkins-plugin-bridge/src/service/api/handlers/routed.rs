@@ -18,6 +18,7 @@ use crate::rest::{LogPiece, build_path};
 use crate::route::{Build, BuildRequest, BuildState, Needs};
 use crate::service::api::extract::{Authenticated, Input};
 use crate::service::api::routed::{BuildOrder, ListQuery, LogQuery, RoutedBuild};
+use crate::service::audit::acts;
 use crate::service::auth::{Caller, Scope};
 use crate::service::new_token;
 use crate::service::problem::Problem;
@@ -40,10 +41,13 @@ pub async fn create_build(
     Authenticated(caller): Authenticated,
     input: Input<BuildOrder>,
 ) -> Result<Json<RoutedBuild>, Problem> {
+    let order = &input.value;
+    acts("start a build", &order.job);
     caller.access(Scope::BuildsTrigger)?;
     input.take_key(&service, &caller).await?;
     let key = input.key().map(str::to_owned);
-    let kept = order_build(&service, &input.value, caller.subject(), key).await?;
+    let kept = order_build(&service, order, caller.subject(), key).await?;
+    acts("start a build", &format!("{} #{}", kept.job, kept.number));
     answer(&service, kept).await
 }
 
@@ -226,10 +230,12 @@ pub async fn stop_build(
     Authenticated(caller): Authenticated,
     Path(id): Path<String>,
 ) -> Result<Json<RoutedBuild>, Problem> {
+    acts("stop a build", &id);
     let name = caller.access(Scope::BuildsTrigger)?.name.clone();
     // Whatever changes it in between is looked at again.
     for _ in 0..3 {
         let build = find(&service, &id).await?;
+        acts("stop a build", &format!("{} #{}", build.job, build.number));
         let now = service.now_ms();
         let reason = format!("stopped by {name}");
         match build.state {
