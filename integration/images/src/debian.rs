@@ -25,6 +25,14 @@ const REMOVED: &str = "rm -rf \"$1\"/var/log/* \"$1\"/var/cache/* \"$1\"/var/lib
 const ACCOUNT: &str = "echo 'jenkins:x:1000:1000:Jenkins user:/home/jenkins:/bin/bash' >>\"$1/etc/passwd\" && \
      echo 'jenkins:x:1000:' >>\"$1/etc/group\"";
 
+/// What `git lfs install --system` sets, in another order each time.
+const LFS: [(&str, &str); 4] = [
+    ("clean", "git-lfs clean -- %f"),
+    ("smudge", "git-lfs smudge -- %f"),
+    ("process", "git-lfs filter-process"),
+    ("required", "true"),
+];
+
 /// From where Debian comes.
 #[derive(Debug, Clone)]
 pub struct Source {
@@ -46,8 +54,10 @@ pub fn system(source: &Source, packages: &[&str], epoch: u64, tar: &Path) -> Res
     command.arg(format!("--essential-hook={MANUALS}"));
     command.args([ACCOUNT, REMOVED].iter().map(|one| format!("--customize-hook={one}")));
     if packages.contains(&"git-lfs") {
-        command
-            .arg("--customize-hook=chroot \"$1\" git lfs install --system --skip-repo >/dev/null");
+        let set = LFS.map(|(key, value)| {
+            format!("chroot \"$1\" git config --system filter.lfs.{key} '{value}'")
+        });
+        command.arg(format!("--customize-hook={}", set.join(" && ")));
     }
     command.arg(&source.suite).arg(tar).arg(&source.mirror);
     // Times are cut to this one; a locale of the machine would be looked for in the new system.
