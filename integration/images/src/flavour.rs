@@ -93,7 +93,7 @@ impl Flavour {
     #[must_use]
     pub fn config(self, version: &str, revision: &str) -> Config {
         let (title, entry, home) = match self {
-            Self::Bridge => ("pilotfish-bridge", "/usr/local/bin/pilotfish-bridge", "/"),
+            Self::Bridge => ("pilotfish-bridge", "/usr/local/bin/pilotfish-bridge", STATE),
             _ => ("pilotfish-agent", "/usr/local/bin/jenkins-agent", "/home/jenkins"),
         };
         let mut environment = vec![
@@ -133,7 +133,11 @@ impl Flavour {
             layer = busybox_layer(layer, busybox, names);
         }
         if self == Self::Bridge {
-            return layer.copy("usr/local/bin/pilotfish-bridge", 0o755, programs.own);
+            return layer.copy("usr/local/bin/pilotfish-bridge", 0o755, programs.own).directory(
+                STATE.trim_start_matches('/'),
+                0o755,
+                USER,
+            );
         }
         if self.packages().is_some() {
             layer = layer.link(JAVA_HOME.trim_start_matches('/'), &java());
@@ -150,6 +154,9 @@ impl Flavour {
             .directory("home/jenkins/agent", 0o755, USER)
     }
 }
+
+/// Where the bridge starts, and may write: its database, unless another one is named.
+const STATE: &str = "/var/lib/pilotfish";
 
 /// Where Java is on every machine, whatever Debian calls its directory.
 const JAVA_HOME: &str = "/usr/local/java";

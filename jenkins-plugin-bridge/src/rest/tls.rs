@@ -1,4 +1,5 @@
-//! Trust for connections to controllers: the authorities of the system, and those of a CA file.
+//! Trust for connections to controllers: the authorities of the system, or Mozilla's where it has none,
+//! and those of a CA file.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,13 +13,16 @@ use super::error::RestError;
 /// A TLS client that trusts the system's authorities and those in the files.
 ///
 /// # Errors
-/// [`RestError::Setup`] for a file that cannot be read or has no certificate, and where nothing is
-/// trusted at all.
+/// [`RestError::Setup`] for a file that cannot be read or has no certificate.
 pub fn client_config(ca_files: &[PathBuf]) -> Result<ClientConfig, RestError> {
     let mut roots = RootCertStore::empty();
     let system = rustls_native_certs::load_native_certs();
     // A damaged certificate in the system's store must not keep the others from being used.
     roots.add_parsable_certificates(system.certs);
+    if roots.is_empty() {
+        // As in an image that holds nothing but this program.
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
     for file in ca_files {
         let setup = |reason: String| RestError::Setup {
             what: format!("CA file {}", file.display()),
