@@ -25,7 +25,7 @@ const REMOVED: &str = "rm -rf \"$1\"/var/log/* \"$1\"/var/cache/* \"$1\"/var/lib
 const ACCOUNT: &str = "echo 'jenkins:x:1000:1000:Jenkins user:/home/jenkins:/bin/bash' >>\"$1/etc/passwd\" && \
      echo 'jenkins:x:1000:' >>\"$1/etc/group\"";
 
-/// What `git lfs install --system` sets, in another order each time.
+/// What `git lfs install --system` sets, in another order each time; its package does that too.
 const LFS: [(&str, &str); 4] = [
     ("clean", "git-lfs clean -- %f"),
     ("smudge", "git-lfs smudge -- %f"),
@@ -57,7 +57,8 @@ pub fn system(source: &Source, packages: &[&str], epoch: u64, tar: &Path) -> Res
         let set = LFS.map(|(key, value)| {
             format!("chroot \"$1\" git config --system filter.lfs.{key} '{value}'")
         });
-        command.arg(format!("--customize-hook={}", set.join(" && ")));
+        let set = set.join(" && ");
+        command.arg(format!("--customize-hook=rm -f \"$1/etc/gitconfig\" && {set}"));
     }
     command.arg(&source.suite).arg(tar).arg(&source.mirror);
     // Times are cut to this one; a locale of the machine would be looked for in the new system.
