@@ -18,6 +18,7 @@ pub mod error;
 pub mod forges;
 pub mod jobs;
 pub mod masters;
+pub mod operator;
 pub mod plan;
 pub mod pod;
 pub mod pod_run;

@@ -18,6 +18,8 @@ shapes! {
     CRUMB = "01-crumb.json";
     /// The controller.
     ROOT = "05-root.json";
+    /// The page where people log in; of a live one only the head was recorded.
+    LOGIN = "07-login-page.json";
     /// No such page.
     MISSING = "08-missing-job.json";
     /// A login that is none.

@@ -78,6 +78,7 @@ fn test(context: &Context, filter: Option<&str>, keep: bool, release: bool) -> D
         tests.env("PILOTFISH_TEST_BRIDGE", &bridge);
         tests.env("PILOTFISH_TEST_HELM", &helm);
         if let Some(parts) = &parts {
+            tests.env("PILOTFISH_TEST_MASTER", &parts.master);
             tests.env("PILOTFISH_TEST_IMAGES", &parts.images);
             tests.env("PILOTFISH_TEST_PEER", parts.peer.classes());
         }
@@ -128,6 +129,8 @@ struct OfNode {
     images: PathBuf,
     /// The controller.
     peer: Peer,
+    /// The program of simulated masters.
+    master: PathBuf,
 }
 
 impl OfNode {
@@ -136,7 +139,9 @@ impl OfNode {
         // Its release build takes minutes, and nothing here is about its speed.
         images::build(context, &["bridge"], false, &[])?;
         let peer = Peer::compiled(context)?;
-        Ok(Self { images, peer })
+        run_command(&mut context.cargo(["build", "--package", "pilotfish-fleet"]))?;
+        let master = small(context, "pilotfish-fleet")?;
+        Ok(Self { images, peer, master })
     }
 }
 
@@ -144,12 +149,21 @@ impl OfNode {
 fn bridge(context: &Context) -> Done<PathBuf> {
     let bridge = ["build", "--package", "pilotfish-bridge", "--bin", "pilotfish-bridge"];
     run_command(&mut context.cargo(bridge))?;
-    Ok(context.target.join(&context.triple).join("debug/pilotfish-bridge"))
+    small(context, "pilotfish-bridge")
+}
+
+/// A program as the tests use it, without what a debugger needs: it goes into images.
+fn small(context: &Context, name: &str) -> Done<PathBuf> {
+    let built = context.target.join(&context.triple).join("debug").join(name);
+    let small = context.target.join(format!("{name}-small"));
+    run_command(context.command("strip").arg("-o").arg(&small).arg(built))?;
+    Ok(small)
 }
 
 fn tests(context: &Context, with_node: bool) -> Command {
     let mut cargo = context.cargo(["test", "--package", "pilotfish-kubernetes"]);
     cargo.args(["--test", "api", "--test", "starts", "--test", "storm", "--test", "stages"]);
+    cargo.args(["--test", "operator", "--test", "chart"]);
     if with_node {
         cargo.args(["--test", "node", "--test", "containers", "--test", "runs"]);
     }

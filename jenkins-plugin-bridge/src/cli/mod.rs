@@ -76,6 +76,10 @@ pub enum Command {
     Logs(service::LogsArguments),
     /// Watch masters, what waits and what runs.
     Top(service::TopArguments),
+    /// Make and keep masters and build clusters that resources of Kubernetes ask for.
+    Operator(crate::operator::OperatorArgs),
+    /// Print the definitions of these resources.
+    Crds,
     /// Make a key that plans are signed by.
     Keygen(crate::service::KeyArgs),
     /// Make an access token for the service.
@@ -146,6 +150,11 @@ pub fn execute(cli: Cli) -> ExitCode {
         Command::Builds(arguments) => service::builds(&arguments),
         Command::Logs(arguments) => service::logs(&arguments),
         Command::Top(arguments) => service::top(&arguments),
+        Command::Operator(arguments) => remote::operator(&arguments),
+        Command::Crds => {
+            print(&crate::operator::crds::text());
+            Ok(PASSED)
+        }
         Command::Keygen(arguments) => remote::keygen(&arguments),
         Command::Token(arguments) => remote::token(&arguments),
         Command::Work(arguments) => run_in_pod::work(&arguments),

@@ -5,6 +5,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::{PASSED, complain, print};
 use crate::error::BridgeError;
+use crate::operator::{self, OperatorArgs};
 use crate::rest::{self, InspectArgs};
 use crate::service::{self, KeyArgs, ServeArgs, TokenArgs};
 
@@ -22,6 +23,11 @@ pub(super) fn inspect(arguments: &InspectArgs) -> Result<u8, BridgeError> {
 
 pub(super) fn serve(arguments: &ServeArgs) -> Result<u8, BridgeError> {
     runtime()?.block_on(service::serve(arguments))?;
+    Ok(PASSED)
+}
+
+pub(super) fn operator(arguments: &OperatorArgs) -> Result<u8, BridgeError> {
+    runtime()?.block_on(operator::operate(arguments))?;
     Ok(PASSED)
 }
 

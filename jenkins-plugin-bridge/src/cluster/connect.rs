@@ -58,6 +58,22 @@ impl Cluster {
         Ok(Self { name: name.to_owned(), client, namespace })
     }
 
+    /// A cluster that a client speaks to.
+    pub(crate) fn of(name: &str, client: Client) -> Self {
+        let namespace = client.default_namespace().to_owned();
+        Self { name: name.to_owned(), client, namespace }
+    }
+
+    /// The client below it.
+    pub(crate) fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// The namespace of the connection.
+    pub(crate) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
     /// The namespace of a pod, or that of the connection.
     pub(super) fn namespace_of<'a>(&'a self, pod: &'a Pod) -> &'a str {
         pod.metadata.namespace.as_deref().unwrap_or(&self.namespace)

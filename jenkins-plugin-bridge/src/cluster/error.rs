@@ -24,6 +24,12 @@ pub enum ClusterError {
         /// What it said.
         message: String,
     },
+    /// Something has to happen first.
+    #[error("not yet: {what}")]
+    Waiting {
+        /// What has to happen.
+        what: String,
+    },
     /// The API server could not be reached, or its answer not be read.
     #[error("the cluster could not {action}: {message}")]
     Unreachable {

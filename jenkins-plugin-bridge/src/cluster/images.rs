@@ -83,7 +83,7 @@ pub fn add_plan(images: &mut Images, plan: &Plan, agent: &str) {
 
 impl ImageSettings {
     /// What is wrong with the settings.
-    pub(super) fn check(&self, place: &str, problems: &mut Vec<Problem>) {
+    pub(crate) fn check(&self, place: &str, problems: &mut Vec<Problem>) {
         let mut add = |field: &str, message: String| {
             problems.push(Problem::new(format!("{place}.{field}"), message));
         };

@@ -219,6 +219,11 @@ pub fn state(pod: &Pod, events: &[Event], waited: Duration) -> StartState {
     if is_connected(pod) { StartState::Connected } else { StartState::Waiting }
 }
 
+/// Whether a container that waits for this reason may never start.
+pub(crate) fn is_hindered(reason: &str) -> bool {
+    HOPELESS.contains(&reason) || DOUBTFUL.contains(&reason)
+}
+
 /// The agent's container is ready when its agent is connected.
 fn is_connected(pod: &Pod) -> bool {
     let all = pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
@@ -226,7 +231,8 @@ fn is_connected(pod: &Pod) -> bool {
     agents.next().is_some_and(|one| one.ready)
 }
 
-fn statuses(status: &PodStatus) -> impl Iterator<Item = &ContainerStatus> {
+/// The states of all containers, those that come first included.
+pub(crate) fn statuses(status: &PodStatus) -> impl Iterator<Item = &ContainerStatus> {
     let init = status.init_container_statuses.iter().flatten();
     init.chain(status.container_statuses.iter().flatten())
 }

@@ -40,6 +40,7 @@ pub(crate) use security::{Identity, of_container, of_pod};
 use sizing::Sizes;
 pub(crate) use volumes::SOCKETS;
 use volumes::Volumes;
+pub(crate) use yaml::document as to_yaml;
 
 pub use flavour::Flavour;
 pub use profile::{

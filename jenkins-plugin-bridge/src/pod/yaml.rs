@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 /// A value as a YAML document. Text that YAML 1.1 or 1.2 could take for anything else is quoted.
-pub(super) fn document(value: &Value) -> String {
+pub(crate) fn document(value: &Value) -> String {
     let mut text = String::new();
     write_block(&mut text, value, 0);
     text

@@ -267,13 +267,21 @@ pub async fn serve(args: &ServeArgs) -> Result<(), BridgeError> {
     Ok(())
 }
 
+/// Starts the log of a command that serves nothing.
+///
+/// # Errors
+/// Why it cannot be started.
+pub(crate) fn start_log(format: LogFormat, level: LevelFilter) -> Result<(), BridgeError> {
+    traces::start(format, level, None).map(drop).map_err(refused)
+}
+
 fn read_masters(file: &std::path::Path) -> Result<Arc<Registry>, BridgeError> {
     let read = MastersFile::load(file)?;
     Ok(Arc::new(Registry::of(&read)?))
 }
 
 /// A name for this process among its replicas. A restarted process is another one.
-fn replica() -> String {
+pub(crate) fn replica() -> String {
     use std::hash::{BuildHasher as _, RandomState};
     let chance = RandomState::new().hash_one(std::process::id());
     let host = std::env::var("HOSTNAME").unwrap_or_default();
@@ -289,7 +297,7 @@ pub fn database(given: Option<&str>) -> String {
     if url.starts_with("sqlite:") && !url.contains('?') { format!("{url}?mode=rwc") } else { url }
 }
 
-async fn stop() {
+pub(crate) async fn stop() {
     let (Ok(mut terminate), Ok(mut interrupt)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {

@@ -70,6 +70,9 @@ pub(super) fn answer(shared: &Arc<Shared>, asked: &Asked) -> Answer {
         return shapes::UNAUTHORISED.answer();
     }
     let segments: Vec<&str> = asked.segments.iter().map(String::as_str).collect();
+    if segments == ["login"] {
+        return shapes::LOGIN.answer();
+    }
     if let Err(refusal) = needs(asked, Level::Read, "hudson.model.Hudson.Read") {
         return refusal;
     }

@@ -4,6 +4,8 @@
 pub mod account;
 #[allow(dead_code, reason = "not every test needs it")]
 pub mod controller;
+#[allow(dead_code, reason = "not every test needs it")]
+pub mod masters;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
