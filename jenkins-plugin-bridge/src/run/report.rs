@@ -18,7 +18,7 @@ const LISTED_TESTS: usize = 200;
 const STYLE: &str = concat!(
     include_str!("../palette.css"),
     "
-body{background:var(--bg);color:var(--fg);font:15px/1.5 system-ui,sans-serif;margin:0 auto;max-width:1100px;padding:1.5rem}
+body{background:var(--bg);color:var(--fg);font:15px/1.5 system-ui,sans-serif;margin:0 auto;max-width:1100px;padding:1.5rem;overflow-wrap:break-word}
 h1{font-size:1.5rem;margin:0 0 .25rem}h2{font-size:1.1rem;margin:2rem 0 .5rem}
 .dim{color:var(--dim)}.mark{display:inline-block;padding:.05rem .55rem;border-radius:1rem;color:#fff;font-size:.85rem}
 .success{--c:var(--success)}.failure{--c:var(--failure)}.unstable{--c:var(--unstable)}
@@ -30,7 +30,8 @@ th:last-child{text-align:right}td.name{width:34%}td.time{white-space:nowrap;widt
 .bar{position:absolute;top:0;bottom:0;border-radius:.2rem;min-width:2px}.group .bar{opacity:.35}
 details{border:1px solid var(--line);border-radius:.4rem;margin:.4rem 0;background:var(--card)}
 summary{cursor:pointer;padding:.4rem .7rem}pre{overflow:auto;max-height:30rem;margin:0;padding:.7rem;border-top:1px solid var(--line);font-size:.82rem;white-space:pre-wrap;overflow-wrap:anywhere}
-ul{padding-left:1.2rem}a{color:inherit}"
+ul{padding-left:1.2rem}a{color:inherit}
+@media(max-width:640px){body{padding:1rem}.track{min-width:4rem}td,th{padding:.3rem .25rem}td.time{width:auto}}"
 );
 
 fn tail(path: &Path) -> String {
@@ -72,8 +73,8 @@ fn timeline(result: &RunResult, html: &mut String) {
         };
         let _ = write!(
             html,
-            "<tr class=\"{class}\"><td class=name style=\"padding-left:{}rem\">{}{rehearsed}{again}</td><td>{}</td>",
-            1 + 2 * stage.depth,
+            "<tr class=\"{class}\"><td class=name style=\"padding-left:{}.5rem\">{}{rehearsed}{again}</td><td>{}</td>",
+            2 * stage.depth,
             escape_html(&stage.title),
             mark(stage.outcome)
         );
