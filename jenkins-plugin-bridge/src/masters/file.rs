@@ -10,6 +10,7 @@ use super::window::Window;
 use crate::catalog::model::{Api, Identifier, Span};
 use crate::catalog::read::{typed, yaml};
 use crate::error::{BridgeError, Problem};
+use crate::route::Limits;
 
 /// The most bytes of the file: a thousand masters are a few hundred kilobytes.
 const FILE_BYTES: u64 = 4 << 20;
@@ -35,6 +36,9 @@ pub struct MastersFile {
     pub kind: MastersKind,
     /// The masters by name. The name is the one of `PILOTFISH_CONTROLLER` there.
     pub masters: BTreeMap<Identifier, MasterSpec>,
+    /// Builds of the bridge at the same time, by label, team and cluster.
+    #[serde(default, skip_serializing_if = "Limits::is_empty")]
+    pub limits: Limits,
 }
 
 /// What is declared about a master.
@@ -191,6 +195,14 @@ fn problems(file: &MastersFile) -> Vec<Problem> {
             if let Err(message) = window.check() {
                 found.push(Problem::new(path(&format!("maintenance.{index}")), message));
             }
+        }
+    }
+    for name in file.limits.clusters.keys() {
+        let known = || file.masters.values().filter_map(|one| one.cluster.as_ref());
+        if !known().any(|one| one.as_str() == name) {
+            let hint = crate::text::nearest_hint(name, known().map(Identifier::as_str));
+            let message = format!("no master has this cluster{hint}");
+            found.push(Problem::new(format!("limits.clusters.{name}"), message));
         }
     }
     if file.masters.is_empty() {

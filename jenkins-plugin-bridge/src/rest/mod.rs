@@ -53,7 +53,9 @@ pub use retry::RetryPolicy;
 pub use rights::Right;
 pub use show::{Format, show};
 pub use suggest::{Suggestion, suggest};
-pub use work::{AtWork, KEY_PARAMETER, LogPiece, Outcome, Place, Ran, Waiting, build_path};
+pub use work::{
+    AtWork, KEY_PARAMETER, LogPiece, Outcome, Place, Ran, Waiting, build_of, build_path,
+};
 
 /// Trust as the client of controllers has it, for other clients of this program.
 ///

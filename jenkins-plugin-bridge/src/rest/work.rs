@@ -220,6 +220,19 @@ pub fn build_path(url: &str) -> Option<String> {
     Some(format!("{path}/"))
 }
 
+/// The job and the number of a build in its address.
+#[must_use]
+pub fn build_of(url: &str) -> Option<(JobName, i64)> {
+    let path = build_path(url)?;
+    let mut parts = path.trim_end_matches('/').split('/');
+    let number = parts.next_back()?.parse().ok()?;
+    let mut names = Vec::new();
+    while let Some("job") = parts.next() {
+        names.push(super::name::percent_decoded(parts.next()?));
+    }
+    Some((JobName::parse(&names.join("/")).ok()?, number))
+}
+
 impl Client {
     /// Makes a job or a folder.
     ///

@@ -4,6 +4,9 @@ mod place;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use super::model::{Build, BuildState, LostPolicy};
 
 /// A master as the core sees it.
@@ -41,17 +44,31 @@ pub struct MasterView {
     pub no_jobs: BTreeMap<String, String>,
 }
 
-/// Builds at the same time, waiting at their master included.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// Builds of the bridge at the same time, those that wait at their master included. Within them teams have
+/// their turns: the third build of one comes after the second of each other.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// For builds that ask for a label.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, u32>,
     /// For a team.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub teams: BTreeMap<String, u32>,
-    /// For teams that are not named.
+    /// For each team that is not named.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub any_team: Option<u32>,
-    /// For a cluster.
+    /// For a cluster, over all masters that have it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub clusters: BTreeMap<String, u32>,
+}
+
+impl Limits {
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Times and numbers that decisions depend on.

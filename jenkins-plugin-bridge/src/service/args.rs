@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 
 use super::auth::{AccessTokens, Role, Scope};
 use super::config::{read_controllers, read_tokens};
+use super::fence::PodFence;
 use super::leader::LeaseTimes;
 use super::live::LiveCatalog;
 use super::masters::watch_masters;
@@ -32,7 +33,7 @@ use crate::cluster::Clusters;
 use crate::error::{BridgeError, Problem};
 use crate::forges::Forges;
 use crate::masters::{MastersFile, Registry, WatchOptions};
-use crate::route::{RouteOptions, route_builds};
+use crate::route::{Limits as RouteLimits, RouteOptions, route_builds};
 use crate::triggers::{TriggerOptions, run_triggers};
 
 /// The variable that may hold the URL of the database, which may hold a password.
@@ -216,7 +217,8 @@ pub async fn serve(args: &ServeArgs) -> Result<(), BridgeError> {
     let keys = KeyRing::read(&args.signing_key).map_err(refused)?;
     let access = read_tokens(&args.tokens)?;
     let controllers = args.controllers.as_deref().map(read_controllers).transpose()?;
-    let masters = args.masters.as_deref().map(read_masters).transpose()?.unwrap_or_default();
+    let (masters, limits) =
+        args.masters.as_deref().map(read_masters).transpose()?.unwrap_or_default();
     let forges = args.forges.as_deref().map(Forges::load).transpose()?.unwrap_or_default();
     let login = args.oidc.as_deref().map(Provider::read).transpose()?;
     let clusters = args.clusters.as_deref().map(Clusters::read).transpose()?.unwrap_or_default();
@@ -252,7 +254,12 @@ pub async fn serve(args: &ServeArgs) -> Result<(), BridgeError> {
         let watching = watch_masters(Arc::clone(&service), holder.clone(), watch, lease);
         let triggers =
             run_triggers(Arc::clone(&service), holder.clone(), TriggerOptions::default());
-        let routing = route_builds(Arc::clone(&service), holder, RouteOptions::default());
+        let options = RouteOptions {
+            limits,
+            fence: Arc::new(PodFence::new(Arc::clone(&service))),
+            ..RouteOptions::default()
+        };
+        let routing = route_builds(Arc::clone(&service), holder, options);
         tokio::spawn(async move { tokio::join!(watching, routing, triggers) })
     });
     let chores = tokio::spawn(chores(Arc::clone(&service), tls, args.reload));
@@ -275,9 +282,9 @@ pub(crate) fn start_log(format: LogFormat, level: LevelFilter) -> Result<(), Bri
     traces::start(format, level, None).map(drop).map_err(refused)
 }
 
-fn read_masters(file: &std::path::Path) -> Result<Arc<Registry>, BridgeError> {
+fn read_masters(file: &std::path::Path) -> Result<(Arc<Registry>, RouteLimits), BridgeError> {
     let read = MastersFile::load(file)?;
-    Ok(Arc::new(Registry::of(&read)?))
+    Ok((Arc::new(Registry::of(&read)?), read.limits))
 }
 
 /// A name for this process among its replicas. A restarted process is another one.

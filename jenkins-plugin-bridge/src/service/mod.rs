@@ -9,6 +9,7 @@ mod audit;
 mod auth;
 mod board;
 mod config;
+mod fence;
 mod images;
 pub mod leader;
 mod live;
@@ -39,6 +40,7 @@ pub use args::{KeyArgs, ServeArgs, TokenArgs, database, make_key, make_token, se
 pub(crate) use args::{replica, start_log, stop};
 pub use auth::{AccessToken, AccessTokens, BuildClaims, BuildTokens, Role, Scope};
 pub use config::{ControllerConfig, read_controllers, read_tokens};
+pub use fence::PodFence;
 pub use images::images;
 pub use leader::{LeaseTimes, Leases, lead};
 pub use live::LiveCatalog;

@@ -3,6 +3,7 @@
 mod board;
 mod builds;
 mod controller;
+mod fence;
 mod http;
 mod leases;
 mod limits;

@@ -111,16 +111,30 @@ impl Store {
         job: &str,
         number: i64,
     ) -> Result<Option<BuildRow>, StoreError> {
-        let row = sqlx::query(
+        Ok(self.builds_of(controller, job, number).await?.pop())
+    }
+
+    /// The builds that a controller has had with this number of a job, the newest last: a job that was made
+    /// anew counts from 1 again.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn builds_of(
+        &self,
+        controller: &str,
+        job: &str,
+        number: i64,
+    ) -> Result<Vec<BuildRow>, StoreError> {
+        let rows = sqlx::query(
             "SELECT id, controller, job, number, started_ms, digest, created_at FROM builds \
-             WHERE controller = $1 AND job = $2 AND number = $3 ORDER BY started_ms DESC LIMIT 1",
+             WHERE controller = $1 AND job = $2 AND number = $3 ORDER BY started_ms",
         )
         .bind(controller.to_owned())
         .bind(job.to_owned())
         .bind(number)
-        .fetch_optional(&self.pool)
+        .fetch_all(&self.pool)
         .await?;
-        row.as_ref().map(build_row).transpose()
+        rows.iter().map(build_row).collect()
     }
 
     /// A build by its id.

@@ -239,6 +239,27 @@ impl World {
         Self::start_in(directory, &url, None, around, |_| {}).await
     }
 
+    /// With builds of the controller `main` in pods of a cluster at this address.
+    pub async fn with_cluster(server: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        let url = format!("sqlite:{}?mode=rwc", path("state.db").display());
+        let kubeconfig = serde_json::json!({"apiVersion": "v1", "kind": "Config", "current-context": "c",
+            "clusters": [{"name": "c", "cluster": {"server": server}}],
+            "users": [{"name": "c", "user": {}}],
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}]});
+        let profile = "api: pilotfish/v1\nkind: pod-profile\nname: fast\ncluster: c\nnamespace: builds\n\
+             agent: {controller: {url: 'https://ci.example.com/', secret: agents}}\n";
+        let clusters = "api: pilotfish/v1\nkind: clusters\nclusters: {c: {kubeconfig: kubeconfig}}\n\
+             profiles: [profile.yaml]\ncontrollers: {main: fast}\n";
+        std::fs::write(path("kubeconfig"), kubeconfig.to_string()).unwrap();
+        std::fs::write(path("profile.yaml"), profile).unwrap();
+        std::fs::write(path("clusters.yaml"), clusters).unwrap();
+        let clusters = Clusters::read(&path("clusters.yaml")).unwrap();
+        let around = Around { clusters, ..Around::default() };
+        Self::start_in(directory, &url, None, around, |_| {}).await
+    }
+
     async fn start_in(
         directory: TempDir,
         database: &str,
