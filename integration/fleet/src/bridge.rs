@@ -85,6 +85,12 @@ fn times(speed: u32) -> (WatchOptions, RouteOptions) {
     (watch, route)
 }
 
+/// The name of a bridge in leases, by the id of its process.
+#[must_use]
+pub fn holder(process: u32) -> String {
+    format!("bridge-{process}")
+}
+
 /// Runs a bridge until it is killed. `told` gets its address once it listens.
 ///
 /// # Errors
@@ -106,7 +112,7 @@ pub async fn run(options: Options, told: impl FnOnce(SocketAddr)) -> Result<(), 
     told(server.address().map_err(other)?);
     let (watch, mut route) = times(options.speed);
     route.fence = Arc::new(Files(Pods::open(&options.pods)?));
-    let holder = format!("bridge-{}", std::process::id());
+    let holder = holder(std::process::id());
     tokio::join!(
         server.run(std::future::pending()),
         watch_masters(Arc::clone(&service), holder.clone(), watch, route.lease),

@@ -8,6 +8,7 @@ pub mod error;
 pub mod ledger;
 pub mod master;
 pub mod pods;
+pub mod postgres;
 pub mod random;
 pub mod shapes;
 

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use pilotfish_fleet::FleetError;
 use pilotfish_fleet::master::{self, Level, Options, User};
+use pilotfish_fleet::postgres::Database;
 use pilotfish_fleet::{bridge, campaign};
 
 /// Simulated masters, and campaigns that stop them while builds run.
@@ -73,9 +74,15 @@ struct ChaosArgs {
     /// How much faster than in the field all waiting is.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=20))]
     speed: u32,
+    /// Replicas of the bridge. Several need PostgreSQL.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=9))]
+    bridges: u32,
     /// URL of a database, in place of a file of SQLite.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "postgres")]
     database: Option<String>,
+    /// Start a PostgreSQL for it, in place of a file of SQLite.
+    #[arg(long)]
+    postgres: bool,
     /// The most seconds that it may take once everything is mended.
     #[arg(long, default_value_t = 180)]
     patience: u64,
@@ -178,6 +185,11 @@ async fn play(args: MasterArgs) -> Result<(), FleetError> {
 
 async fn chaos(args: ChaosArgs) -> Result<(), FleetError> {
     let program = std::env::current_exe().map_err(FleetError::io("find this program"))?;
+    if args.bridges > 1 && args.database.is_none() && !args.postgres {
+        return Err(FleetError::Other("several replicas need --postgres or --database".to_owned()));
+    }
+    let postgres = args.postgres.then(Database::start).transpose()?;
+    let own = postgres.as_ref().map(|one| one.url("fleet")).transpose()?;
     let verdict = campaign::run(&campaign::Options {
         program,
         directory: args.directory,
@@ -185,7 +197,8 @@ async fn chaos(args: ChaosArgs) -> Result<(), FleetError> {
         builds: args.builds,
         seed: args.seed,
         speed: args.speed,
-        database: args.database,
+        bridges: args.bridges,
+        database: args.database.or(own),
         patience: std::time::Duration::from_secs(args.patience),
     })
     .await?;

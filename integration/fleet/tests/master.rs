@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use pilotfish_bridge::rest::{Client, ClientOptions, JobName, Login, ProxyChoice, RetryPolicy};
+use pilotfish_bridge::rest::{
+    Client, ClientOptions, JobName, Login, ProxyChoice, RestError, RetryPolicy,
+};
 use pilotfish_fleet::ledger::{Ledger, What};
 use pilotfish_fleet::master::{self, Level, Options, Running, User};
 use tempfile::TempDir;
@@ -134,6 +136,47 @@ async fn refusals_are_those_of_a_live_one() {
     let wrong = world.http.get(url).basic_auth("bridge", Some("wrong")).send().await.unwrap();
     assert_eq!(wrong.status(), 401);
     assert_eq!(world.post("bridge", "job/none/build", "").await.status(), 404);
+}
+
+#[tokio::test]
+async fn triggers_and_cancels_are_answered_as_live_ones() {
+    let world = World::start().await;
+    let client = world.client();
+    let job = world.make_job().await;
+    world.faults("{\"stuck\": true}").await;
+    let first = client.trigger(&job, &key("k1")).await.unwrap();
+    assert_eq!(
+        client.trigger(&job, &key("k1")).await.unwrap(),
+        first,
+        "303 to the item that waits"
+    );
+    let second = client.trigger(&job, &key("k2")).await.unwrap();
+    assert_ne!(second, first);
+    let form = format!("id={first}");
+    let cancel = || world.post("bridge", "queue/cancelItem", &form);
+    let statuses = [cancel().await.status().as_u16(), cancel().await.status().as_u16()];
+    assert_eq!(statuses, [204, 500], "left already");
+    client.cancel(first).await.unwrap();
+    assert!(client.declares_key(&job).await.unwrap());
+    world.faults("{}").await;
+    world.ended(&job, 1).await;
+    let ran = client.recent_builds(&job).await.unwrap();
+    assert_eq!(ran[0].item, Some(second), "a build names its item for ever");
+
+    let status = |error: RestError| match error {
+        RestError::Status { status, .. } => status,
+        other => panic!("{other}"),
+    };
+    let change = |xml: String| async {
+        let xml = xml;
+        assert_eq!(world.post("bridge", "job/team/job/web/config.xml", &xml).await.status(), 200);
+    };
+    let disabled = "<disabled>true</disabled></flow-definition>";
+    change(DEFINITION.replace("</flow-definition>", disabled)).await;
+    assert_eq!(status(client.trigger(&job, &key("k3")).await.unwrap_err()), 409);
+    change("<flow-definition/>".to_owned()).await;
+    assert!(!client.declares_key(&job).await.unwrap());
+    assert_eq!(status(client.trigger(&job, &key("k3")).await.unwrap_err()), 500);
 }
 
 #[tokio::test]

@@ -16,6 +16,9 @@ pub struct Options {
     /// Which faults, and which builds
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Replicas of the bridge, on a PostgreSQL that is started for it where there are several
+    #[arg(long, default_value_t = 1)]
+    bridges: u32,
     /// More options of pilotfish-fleet chaos, such as --database URL
     #[arg(last = true)]
     more: Vec<String>,
@@ -26,9 +29,12 @@ pub fn run(context: &Context, options: &Options) -> Done {
     campaign(context, options)
 }
 
-/// Two hundred builds, always the same.
+/// Two hundred builds, always the same; and some with three replicas on PostgreSQL, whose leader is killed.
 pub fn short(context: &Context) -> Done {
-    campaign(context, &Options { builds: 200, masters: 4, seed: 8, more: Vec::new() })
+    let options =
+        |builds, seed, bridges| Options { builds, masters: 4, seed, bridges, more: Vec::new() };
+    campaign(context, &options(200, 8, 1))?;
+    campaign(context, &options(100, 11, 3))
 }
 
 fn campaign(context: &Context, options: &Options) -> Done {
@@ -38,5 +44,9 @@ fn campaign(context: &Context, options: &Options) -> Done {
     fleet.args(["--builds", &options.builds.to_string()]);
     fleet.args(["--masters", &options.masters.to_string()]);
     fleet.args(["--seed", &options.seed.to_string()]);
+    fleet.args(["--bridges", &options.bridges.to_string()]);
+    if options.bridges > 1 {
+        fleet.arg("--postgres");
+    }
     run_command(fleet.args(&options.more))
 }

@@ -21,6 +21,8 @@ const ITEM_TREE: &str = "cancelled,why,executable[number,url]";
 /// started since a trigger that was not answered.
 const BUILDS_TREE: &str =
     "builds[number,url,building,result,queueId,actions[parameters[name,value]]]{0,200}";
+/// What is asked for of a job before it is started.
+const DECLARED_TREE: &str = "property[parameterDefinitions[name]]";
 /// What is asked for of a build.
 const RESULT_TREE: &str = "number,building,result,duration";
 
@@ -62,6 +64,8 @@ pub enum Place {
 pub struct Ran {
     /// Number.
     pub number: u64,
+    /// The item that it was in the queue; it is known longer than the item itself.
+    pub item: Option<u64>,
     /// Its key.
     pub key: Option<String>,
     /// How it is.
@@ -134,8 +138,23 @@ struct BuildJson {
     building: bool,
     #[serde(default)]
     result: Option<String>,
+    #[serde(default, rename = "queueId")]
+    queue_id: Option<u64>,
     #[serde(default)]
     actions: Vec<Option<ActionJson>>,
+}
+
+#[derive(Deserialize)]
+struct JobJson {
+    #[serde(default)]
+    property: Vec<Option<PropertyJson>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PropertyJson {
+    #[serde(default)]
+    parameter_definitions: Vec<ParameterJson>,
 }
 
 #[derive(Deserialize)]
@@ -360,6 +379,7 @@ impl Client {
             .iter()
             .map(|build| Ran {
                 number: build.number,
+                item: build.queue_id,
                 key: key(&build.actions),
                 outcome: outcome(build),
             })
@@ -376,6 +396,17 @@ impl Client {
             answer => answer?,
         };
         Ok(outcome(&read(&answer, "a build")?))
+    }
+
+    /// Whether a job declares the parameter of the key. A value for a parameter that a job does not declare
+    /// is dropped without a word, and a build without its key runs as if nobody knew it.
+    ///
+    /// # Errors
+    /// [`RestError`], after all tries.
+    pub async fn declares_key(&self, job: &JobName) -> Result<bool, RestError> {
+        let job: JobJson = read(&self.json(&job.path(), DECLARED_TREE).await?, "a job")?;
+        let mut declared = job.property.iter().flatten().flat_map(|one| &one.parameter_definitions);
+        Ok(declared.any(|one| one.name == KEY_PARAMETER))
     }
 
     /// Starts a build; gives the id of its item. An equal item that waits already is that item.

@@ -66,6 +66,8 @@ pub(super) struct Memory {
     cooling: Mutex<BTreeMap<String, (i64, String)>>,
     /// Jobs that cannot be started at a master, until when and why.
     no_jobs: Mutex<BTreeMap<(String, String), (i64, String)>>,
+    /// Jobs whose definition at a master was good a moment ago, until when.
+    declared: Mutex<BTreeMap<(String, String), i64>>,
     /// Builds that are being fenced.
     fencing: Mutex<BTreeSet<String>>,
     /// Where the last build of each job was started.
@@ -79,6 +81,15 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 impl Memory {
     pub(super) fn cool(&self, master: &str, until_ms: i64, why: String) {
         lock(&self.cooling).insert(master.to_owned(), (until_ms, why));
+    }
+
+    pub(super) fn declared(&self, master: &str, job: &str, until_ms: i64) {
+        lock(&self.declared).insert((master.to_owned(), job.to_owned()), until_ms);
+    }
+
+    pub(super) fn is_declared(&self, master: &str, job: &str, now_ms: i64) -> bool {
+        let key = (master.to_owned(), job.to_owned());
+        lock(&self.declared).get(&key).is_some_and(|until| *until > now_ms)
     }
 
     pub(super) fn no_job(&self, job: &str, master: &str, until_ms: i64, why: String) {

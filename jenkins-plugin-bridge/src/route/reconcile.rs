@@ -90,11 +90,23 @@ pub fn of_place(place: &Place) -> Finding {
 #[must_use]
 pub fn of_builds(build: &Build, ran: &[Ran]) -> Finding {
     let key = build.key.as_deref();
-    match ran.iter().find(|one| key.is_some() && one.key.as_deref() == key) {
+    let item = build.queue_item.and_then(|item| u64::try_from(item).ok());
+    let by_key = ran.iter().find(|one| key.is_some() && one.key.as_deref() == key);
+    // A job whose definition was changed in between: it ran, and knew nothing of a claim.
+    let without = || ran.iter().find(|one| one.key.is_none() && item.is_some() && one.item == item);
+    match by_key.or_else(without) {
         None => Finding::NotStarted("its master has neither an item nor a build of it".into()),
         Some(one) => match &one.outcome {
             // It is about to claim its build.
             Outcome::Runs => Finding::Same,
+            Outcome::Ended(result) if one.key.is_none() => Finding::Ended {
+                result: "FAILURE".into(),
+                reason: format!(
+                    "build {} there ran without its key and ended as {result}: the job declares its \
+                     parameters no more. `jobs keep` mends it",
+                    one.number
+                ),
+            },
             Outcome::Ended(result) => Finding::NotStarted(format!(
                 "build {} there ended as {result} before it could claim this one",
                 one.number

@@ -229,13 +229,23 @@ fn split_views_are_resolved_by_looking() {
     assert_eq!(reconcile(&asked, &nothing, NOW + 1), Finding::Same, "the answer may still come");
     assert_eq!(reconcile(&asked, &nothing, NOW + TRIGGER_PATIENCE_MS), Finding::Search);
     assert_eq!(reconcile(&asked, &at_work(&[(7, "k-1")], &[]), NOW), Finding::Waits(7));
-    let ran = |key: &str, outcome| Ran { number: 3, key: Some(key.into()), outcome };
+    let ran = |key: &str, outcome| Ran { number: 3, item: None, key: Some(key.into()), outcome };
     assert!(matches!(of_builds(&asked, &[ran("k-2", Outcome::Runs)]), Finding::NotStarted(_)));
     assert_eq!(of_builds(&asked, &[ran("k-1", Outcome::Runs)]), Finding::Same);
     let ended = Outcome::Ended("NOT_BUILT".into());
     assert!(matches!(of_builds(&asked, &[ran("k-1", ended)]), Finding::NotStarted(_)));
 
     let queued = build(1, BuildState::Queued);
+    // A job that declares no parameters any more: its build has no key, but the item that was triggered.
+    let keyless = |item, outcome| Ran { number: 3, item: Some(item), key: None, outcome };
+    assert_eq!(of_builds(&queued, &[keyless(1, Outcome::Runs)]), Finding::Same);
+    let ended = Outcome::Ended("SUCCESS".into());
+    let found = of_builds(&queued, &[keyless(1, ended.clone())]);
+    assert!(
+        matches!(found, Finding::Ended { result, .. } if result == "FAILURE"),
+        "never run twice"
+    );
+    assert!(matches!(of_builds(&queued, &[keyless(2, ended)]), Finding::NotStarted(_)));
     assert_eq!(reconcile(&queued, &at_work(&[(1, "k-1")], &[]), NOW), Finding::Same);
     assert_eq!(reconcile(&queued, &at_work(&[(9, "k-1")], &[]), NOW), Finding::Waits(9));
     assert_eq!(reconcile(&queued, &nothing, NOW), Finding::AskPlace(1));

@@ -45,15 +45,16 @@ async fn a_build_goes_from_its_plan_to_its_end() {
 #[tokio::test]
 async fn a_build_goes_from_its_plan_to_its_end_on_postgresql() {
     let Some(database) = postgres::start() else { return };
-    whole_build(&World::on(&database.url("whole")).await).await;
+    whole_build(&World::on(&database.url("whole").unwrap()).await).await;
     // Another cluster would only take more time.
-    let url = database.url("leases");
+    let url = database.url("leases").unwrap();
     let (first, second) = (Store::open(&url).await.unwrap(), Store::open(&url).await.unwrap());
     leases::one_leads(&first, &second).await;
     let world =
-        World::on_with_masters(&database.url("routed"), routed::unreachable_masters()).await;
+        World::on_with_masters(&database.url("routed").unwrap(), routed::unreachable_masters())
+            .await;
     routed::asked_for_claimed_and_stopped(&world).await;
-    let url = database.url("triggers");
+    let url = database.url("triggers").unwrap();
     let world = World::with_masters_and_forges(Some(&url), routed::unreachable_masters()).await;
     triggers::events_start_builds_once(&world).await;
     triggers::times_start_builds_once(&world).await;

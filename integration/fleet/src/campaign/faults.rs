@@ -1,13 +1,23 @@
 //! Faults, one after the other, as a seed says.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use pilotfish_bridge::service::Store;
 use serde_json::json;
 
 use super::process::{Bridge, MasterProcess, Setup};
 use crate::error::FleetError;
 use crate::random::Random;
+
+/// The lease of whoever routes builds.
+const ROUTER: &str = "router";
+/// The longest that nobody may lead.
+const TAKEOVER: Duration = Duration::from_secs(60);
+
+fn other(error: impl std::fmt::Display) -> FleetError {
+    FleetError::Other(error.to_string())
+}
 
 /// A fault of a campaign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,11 +64,48 @@ pub(super) struct Faults {
     /// Masters that something is wrong with, and for how many more strikes.
     struck: BTreeMap<usize, (Kind, u64)>,
     counts: BTreeMap<Kind, u64>,
+    /// The database, where several replicas may lead.
+    store: Option<Store>,
+    takeovers: Vec<Duration>,
 }
 
 impl Faults {
-    pub fn new(seed: u64) -> Self {
-        Self { random: Random::new(seed), struck: BTreeMap::new(), counts: BTreeMap::new() }
+    pub async fn new(seed: u64, setup: &Setup) -> Result<Self, FleetError> {
+        let store = match setup.replicas.len() {
+            1 => None,
+            _ => Some(Store::open(&setup.database()).await.map_err(other)?),
+        };
+        Ok(Self {
+            random: Random::new(seed),
+            struck: BTreeMap::new(),
+            counts: BTreeMap::new(),
+            store,
+            takeovers: Vec::new(),
+        })
+    }
+
+    pub fn takeovers(&self) -> Vec<Duration> {
+        self.takeovers.clone()
+    }
+
+    /// Kills the replica that routes builds, and waits until another one does.
+    async fn kill_leader(&mut self, bridges: &mut [Bridge]) -> Result<(), FleetError> {
+        let Some(store) = &self.store else { return Ok(()) };
+        let leader = store.lease(ROUTER).await.map_err(other)?;
+        let Some(index) = bridges.iter().position(|one| one.holds(&leader.holder)) else {
+            return Ok(());
+        };
+        bridges[index].kill();
+        let killed = Instant::now();
+        while killed.elapsed() < TAKEOVER {
+            let now = store.lease(ROUTER).await.map_err(other)?;
+            if now.generation != leader.generation && !now.holder.is_empty() {
+                self.takeovers.push(killed.elapsed());
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Err(FleetError::Other("no replica took over from a leader that was killed".to_owned()))
     }
 
     pub fn count(&self) -> u64 {
@@ -75,7 +122,7 @@ impl Faults {
         http: &reqwest::Client,
         setup: &Setup,
         masters: &mut [MasterProcess],
-        bridge: &mut Bridge,
+        bridges: &mut [Bridge],
     ) -> Result<(), FleetError> {
         let over: Vec<usize> = self
             .struck
@@ -93,9 +140,14 @@ impl Faults {
         let kind = KINDS[usize::try_from(self.random.between(0, 9)).unwrap_or(0)];
         let lasts = self.random.between(1, 4);
         if kind == Kind::Bridge {
-            bridge.kill();
-            tokio::time::sleep(Duration::from_millis(self.random.between(0, 500))).await;
-            bridge.restart(setup)?;
+            let wait = Duration::from_millis(self.random.between(0, 500));
+            if self.store.is_some() {
+                self.kill_leader(bridges).await?;
+            } else {
+                bridges.iter_mut().for_each(Bridge::kill);
+            }
+            tokio::time::sleep(wait).await;
+            bridges.iter_mut().try_for_each(|one| one.restart(setup))?;
             *self.counts.entry(kind).or_default() += 1;
         } else if !self.struck.contains_key(&index) && self.struck.len() + 1 < masters.len() {
             // At least one master is well at any time, or nothing could be expected.
@@ -152,12 +204,12 @@ impl Faults {
         http: &reqwest::Client,
         setup: &Setup,
         masters: &mut [MasterProcess],
-        bridge: &mut Bridge,
+        bridges: &mut [Bridge],
     ) -> Result<(), FleetError> {
         for index in self.struck.keys().copied().collect::<Vec<_>>() {
             self.mend_one(http, setup, masters, index).await?;
         }
-        bridge.restart(setup)
+        bridges.iter_mut().try_for_each(|one| one.restart(setup))
     }
 }
 

@@ -20,8 +20,10 @@ pub struct Figures {
     pub took: Duration,
     /// REST calls at each master since the bridge was started last.
     pub calls: BTreeMap<String, u64>,
-    /// Bytes of the database.
+    /// Bytes of the database, where it is a file of the campaign.
     pub database_bytes: u64,
+    /// How long it took until another replica routed builds, each time that the one that did was killed.
+    pub takeovers: Vec<Duration>,
 }
 
 /// What came of a campaign.
@@ -55,12 +57,16 @@ impl fmt::Display for Verdict {
             "given to another master: {}; run again after fencing: {}; runs refused their claim: {}",
             self.moved, self.rerun, self.refused
         )?;
-        writeln!(
-            f,
-            "took {:.1} s; database {} KiB",
-            self.figures.took.as_secs_f64(),
-            self.figures.database_bytes / 1024
-        )?;
+        write!(f, "took {:.1} s", self.figures.took.as_secs_f64())?;
+        if self.figures.database_bytes > 0 {
+            write!(f, "; database {} KiB", self.figures.database_bytes / 1024)?;
+        }
+        writeln!(f)?;
+        if let Some(longest) = self.figures.takeovers.iter().max() {
+            let count = self.figures.takeovers.len();
+            let seconds = longest.as_secs_f64();
+            writeln!(f, "leaders killed: {count}, each replaced within {seconds:.1} s")?;
+        }
         if self.problems.is_empty() {
             return write!(f, "every build ended once, or as its policy says");
         }

@@ -1,6 +1,7 @@
 //! A campaign: builds are asked for while masters are killed, paused, cut off and restarted, and the bridge
 //! is killed; then the ledger is judged.
 
+mod balance;
 mod faults;
 mod judge;
 mod orders;
@@ -35,6 +36,8 @@ pub struct Options {
     pub seed: u64,
     /// How much faster than in the field all waiting is.
     pub speed: u32,
+    /// Replicas of the bridge, behind one address. Several need PostgreSQL.
+    pub bridges: u32,
     /// URL of a database; one in SQLite unless given.
     pub database: Option<String>,
     /// The longest that it may take after the last fault.
@@ -51,10 +54,14 @@ pub async fn run(options: &Options) -> Result<Verdict, FleetError> {
     let mut masters: Vec<MasterProcess> = (0..options.masters)
         .map(|index| MasterProcess::start(&setup, index))
         .collect::<Result<_, _>>()?;
-    let mut bridge = Bridge::start(&setup)?;
+    let mut bridges: Vec<Bridge> = (0..setup.replicas.len())
+        .map(|index| Bridge::start(&setup, index))
+        .collect::<Result<_, _>>()?;
+    let several = setup.replicas.len() > 1;
+    let _balancer = several.then(|| balancer_of(&setup)).transpose()?;
     orders::make_jobs(&http, &setup).await?;
     let started = Instant::now();
-    let mut faults = Faults::new(options.seed);
+    let mut faults = Faults::new(options.seed, &setup).await?;
     let mut ids: Vec<String> = Vec::new();
     let mut at = 0_u32;
     while at < options.builds {
@@ -65,12 +72,12 @@ pub async fn run(options: &Options) -> Result<Verdict, FleetError> {
             Ok(new) => ids.extend(new),
             Err(error @ FleetError::Refused(_)) => return Err(error),
             Err(_) => {
-                faults.strike(&http, &setup, &mut masters, &mut bridge).await?;
+                faults.strike(&http, &setup, &mut masters, &mut bridges).await?;
                 continue;
             }
         }
         at += batch;
-        faults.strike(&http, &setup, &mut masters, &mut bridge).await?;
+        faults.strike(&http, &setup, &mut masters, &mut bridges).await?;
         told(&format!("{at} of {} builds asked for, {} faults", options.builds, faults.count()));
     }
     let mut seen = Seen::default();
@@ -79,9 +86,9 @@ pub async fn run(options: &Options) -> Result<Verdict, FleetError> {
         if seen.look(&http, &setup, &ids).await && seen.left(&ids) == 0 {
             break;
         }
-        faults.strike(&http, &setup, &mut masters, &mut bridge).await?;
+        faults.strike(&http, &setup, &mut masters, &mut bridges).await?;
     }
-    faults.mend(&http, &setup, &mut masters, &mut bridge).await?;
+    faults.mend(&http, &setup, &mut masters, &mut bridges).await?;
     let mended = Instant::now();
     loop {
         let all = seen.look(&http, &setup, &ids).await;
@@ -97,14 +104,37 @@ pub async fn run(options: &Options) -> Result<Verdict, FleetError> {
     let took = started.elapsed();
     let calls = orders::calls(&http, &setup).await.unwrap_or_default();
     drop(masters);
-    drop(bridge);
+    drop(bridges);
     let ledger = Ledger::read(&setup.ledger)?;
     Ok(judge::judge(
         &ids,
         &all,
         &ledger,
-        Figures { faults: faults.by_kind(), took, calls, database_bytes: setup.database_bytes() },
+        Figures {
+            faults: faults.by_kind(),
+            took,
+            calls,
+            database_bytes: setup.database_bytes(),
+            takeovers: faults.takeovers(),
+        },
     ))
+}
+
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Starts the balancer in front of the replicas.
+fn balancer_of(setup: &Setup) -> Result<AbortOnDrop, FleetError> {
+    let failed = || FleetError::io("listen as the balancer");
+    let listener = std::net::TcpListener::bind(("127.0.0.1", setup.bridge)).map_err(failed())?;
+    listener.set_nonblocking(true).map_err(failed())?;
+    let listener = tokio::net::TcpListener::from_std(listener).map_err(failed())?;
+    Ok(AbortOnDrop(tokio::spawn(balance::balance(listener, setup.replicas.clone()))))
 }
 
 /// Builds as they were seen last. One that has ended is not looked at again.

@@ -18,8 +18,10 @@ pub(super) struct Setup {
     pub ledger: PathBuf,
     /// Addresses of the masters and of their control ports.
     pub ports: Vec<(u16, u16)>,
-    /// Port of the bridge.
+    /// Port of the bridge; with several replicas, that of the balancer in front of them.
     pub bridge: u16,
+    /// Port of each replica.
+    pub replicas: Vec<u16>,
     /// Token of whoever asks for builds.
     pub token: String,
 }
@@ -47,7 +49,10 @@ impl Setup {
         let directory = &options.directory;
         super::fresh(directory)?;
         let count = usize::try_from(options.masters).map_err(other)?;
-        let all = ports(count * 2 + 1)?;
+        let replicas = usize::try_from(options.bridges).map_err(other)?;
+        let all = ports(count * 2 + 1 + replicas)?;
+        let bridge = all[count * 2];
+        let replicas = if replicas == 1 { vec![bridge] } else { all[count * 2 + 1..].to_vec() };
         let ports: Vec<(u16, u16)> = (0..count).map(|at| (all[at * 2], all[at * 2 + 1])).collect();
         write(&directory.join("master-token"), "t-bridge\n")?;
         let pem = KeyRing::make().map_err(other)?;
@@ -86,13 +91,23 @@ impl Setup {
             ledger: directory.join("ledger.jsonl"),
             options: options.clone(),
             ports,
-            bridge: all[count * 2],
+            bridge,
+            replicas,
             token,
         })
     }
 
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.bridge)
+    }
+
+    /// URL of the database.
+    pub fn database(&self) -> String {
+        let own = || {
+            let file = self.options.directory.join("bridge.db");
+            format!("sqlite:{}?mode=rwc", file.display())
+        };
+        self.options.database.clone().unwrap_or_else(own)
     }
 
     pub fn database_bytes(&self) -> u64 {
@@ -225,23 +240,22 @@ impl MasterProcess {
     }
 }
 
-/// The bridge.
+/// A replica of the bridge.
 #[derive(Debug)]
-pub(super) struct Bridge(Killed);
+pub(super) struct Bridge {
+    child: Killed,
+    index: usize,
+}
 
 impl Bridge {
-    pub fn start(setup: &Setup) -> Result<Self, FleetError> {
+    pub fn start(setup: &Setup, index: usize) -> Result<Self, FleetError> {
         let directory = &setup.options.directory;
-        let database = setup.options.database.clone().unwrap_or_else(|| {
-            format!("sqlite:{}?mode=rwc", directory.join("bridge.db").display())
-        });
-        let mut command = setup.command("bridge")?;
-        command.args(["bridge", "--listen", &format!("127.0.0.1:{}", setup.bridge)]).args([
-            "--speed",
-            &setup.options.speed.to_string(),
-            "--database",
-            &database,
-        ]);
+        let name = format!("bridge-{index}");
+        let mut command = setup.command(&name)?;
+        command
+            .args(["bridge", "--listen", &format!("127.0.0.1:{}", setup.replicas[index])])
+            .args(["--speed", &setup.options.speed.to_string()])
+            .args(["--database", &setup.database()]);
         for (option, file) in [
             ("--catalog", "catalog"),
             ("--tokens", "tokens.yaml"),
@@ -251,16 +265,22 @@ impl Bridge {
         ] {
             command.arg(option).arg(directory.join(file));
         }
-        Ok(Self(Killed(Some(spawn(command, "bridge")?))))
+        Ok(Self { child: Killed(Some(spawn(command, &name)?)), index })
     }
 
     pub fn kill(&mut self) {
-        self.0.kill();
+        self.child.kill();
+    }
+
+    /// Whether it is the one that holds a lease.
+    pub fn holds(&self, holder: &str) -> bool {
+        let id = self.child.0.as_ref().map(Child::id);
+        id.is_some_and(|id| holder == crate::bridge::holder(id))
     }
 
     pub fn restart(&mut self, setup: &Setup) -> Result<(), FleetError> {
-        if self.0.0.is_none() {
-            *self = Self::start(setup)?;
+        if self.child.0.is_none() {
+            *self = Self::start(setup, self.index)?;
         }
         Ok(())
     }

@@ -28,6 +28,13 @@ pub(super) fn trigger(shared: &Shared, asked: &Asked, job: &str) -> Result<Answe
     needs(asked, Level::Trigger, "hudson.model.Item.Build")?;
     let mut master = shared.lock();
     let Some(definition) = master.jobs.get(job) else { return Err(shapes::MISSING.answer()) };
+    // Seen live: a job that is disabled, and one without parameters.
+    if definition.xml.contains("<disabled>true</disabled>") {
+        return Err(Answer::empty(409));
+    }
+    if jobs::declared(&definition.xml).is_empty() {
+        return Err(Answer::empty(500));
+    }
     let parameters = parameters(&definition.xml, &asked.parameters());
     let place = |id: u64| format!("{}queue/item/{id}/", shared.url);
     // Seen live: an equal item that still waits is the answer, by 303.

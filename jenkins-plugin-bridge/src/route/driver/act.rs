@@ -11,6 +11,9 @@ use crate::route::model::{Build, BuildState, FENCING};
 use crate::service::Service;
 use crate::service::store::{AttemptChange, Change, StoreError};
 
+/// The definition of a job is looked at again after so long, in milliseconds: one request for each job that is
+/// built at a master.
+const DECLARED_MS: i64 = 60_000;
 /// A job that a master does not have is not tried there again for so long, in milliseconds.
 const NO_JOB_MS: i64 = 60_000;
 
@@ -24,7 +27,7 @@ pub(super) async fn trigger(
     build: Build,
 ) {
     let now = service.now_ms();
-    let change = match triggered(&service, &master, &build).await {
+    let change = match triggered(&service, &memory, &master, &build).await {
         Ok(item) => {
             let mut new = build.clone();
             new.state = BuildState::Queued;
@@ -80,7 +83,44 @@ fn may_have_started(error: &RestError) -> bool {
     }
 }
 
-async fn triggered(service: &Service, master: &Master, build: &Build) -> Result<u64, Trouble> {
+/// What a refusal is about: the job, or the master as a whole.
+fn trouble(error: RestError) -> Trouble {
+    match error {
+        RestError::Status { status: 409, .. } => {
+            Trouble::Job("the job is disabled there; `jobs keep` mends it".to_owned())
+        }
+        // `ParameterizedJobMixIn.doBuildWithParameters` throws for a job without parameters, and whatever else
+        // a job's own plugins throw is about that job.
+        RestError::Status { status, reason, .. } => {
+            Trouble::Job(format!("it cannot be started there ({status}: {reason})"))
+        }
+        other => Trouble::Rest(other),
+    }
+}
+
+/// Whether the key of a build would be kept. It was looked at a moment ago, or is now.
+async fn is_ready(
+    memory: &Memory,
+    master: &Master,
+    job: &JobName,
+    now_ms: i64,
+) -> Result<bool, RestError> {
+    if memory.is_declared(&master.name, job.as_str(), now_ms) {
+        return Ok(true);
+    }
+    let declares = master.client.declares_key(job).await?;
+    if declares {
+        memory.declared(&master.name, job.as_str(), now_ms + DECLARED_MS);
+    }
+    Ok(declares)
+}
+
+async fn triggered(
+    service: &Service,
+    memory: &Memory,
+    master: &Master,
+    build: &Build,
+) -> Result<u64, Trouble> {
     let job = service.store.job(&build.job).await.map_err(Trouble::Store)?;
     let Some(job) = job else { return Err(Trouble::Plan("the job was removed".to_owned())) };
     let plan = service
@@ -100,18 +140,27 @@ async fn triggered(service: &Service, master: &Master, build: &Build) -> Result<
         (KEY_PARAMETER.to_owned(), build.key.clone().unwrap_or_default()),
         ("PILOTFISH_BUILD_NUMBER".to_owned(), build.number.to_string()),
     ]);
-    match master.client.trigger(&name, &parameters).await {
+    let started = match is_ready(memory, master, &name, service.now_ms()).await {
+        Ok(true) => master.client.trigger(&name, &parameters).await,
+        Ok(false) => {
+            let reason =
+                format!("the job there does not declare {KEY_PARAMETER}; `jobs keep` mends it");
+            return Err(Trouble::Job(reason));
+        }
+        Err(error) => Err(error),
+    };
+    match started {
         Err(RestError::Missing { .. }) if master.spec.permission == Permission::Full => {}
         Err(RestError::Missing { .. }) => {
             return Err(Trouble::Job(
                 "the job is not there, and the bridge may not make it".into(),
             ));
         }
-        other => return other.map_err(Trouble::Rest),
+        other => return other.map_err(trouble),
     }
     // A master that is new, or was set up anew.
     match mend_copy(&master.client, &job.spec).await.1 {
-        CopyState::Same => master.client.trigger(&name, &parameters).await.map_err(Trouble::Rest),
+        CopyState::Same => master.client.trigger(&name, &parameters).await.map_err(trouble),
         CopyState::Foreign { reason } | CopyState::Failed { reason } => Err(Trouble::Job(reason)),
         CopyState::Missing | CopyState::Drifted { .. } => {
             Err(Trouble::Job("the job cannot be made there".to_owned()))
