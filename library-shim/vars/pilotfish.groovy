@@ -1,5 +1,4 @@
 // Runs a build by a plan that the bridge makes of the build's parameters. See ../README.md.
-//
 // Everything that decides is in the bridge; this file does what the plan says, with ordinary Pipeline steps. A build
 // may be stored at any step, and goes on from there after a restart of the controller, so what is kept between steps is
 // text, numbers, lists and maps only. Whatever needs more is in classes beside this file, in methods that take no step.
