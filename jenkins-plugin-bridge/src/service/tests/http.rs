@@ -55,7 +55,12 @@ async fn every_operation_is_there_and_asks_for_what_it_says() {
             "get" => world.get(&path, "").await,
             _ => world.post(&path, "", &json!({})).await,
         };
-        let expected = if operation.needs == Needs::Nothing { 200 } else { 401 };
+        let expected = match operation.id {
+            // It asks for the signature of a forge, and none is declared here.
+            "take_hook" => 404,
+            _ if operation.needs == Needs::Nothing => 200,
+            _ => 401,
+        };
         assert_eq!(reply.status, expected, "{}", operation.id);
         if expected == 401 {
             assert_eq!(reply.json["type"], "urn:pilotfish:problem:token");
