@@ -314,8 +314,11 @@ impl Store {
             return Ok(true);
         }
         transaction.rollback().await?;
+        // The answer to its claim may have been lost together with its master: unknown, it is still the run that
+        // counts, as long as nobody makes sure that it ends.
         let held = self.routed(id).await?.is_some_and(|build| {
-            build.state == BuildState::Running
+            (build.state == BuildState::Running
+                || build.state == BuildState::Unknown && !build.is_being_fenced())
                 && build.key.as_deref() == Some(key)
                 && build.master.as_deref() == Some(master)
                 && build.url.as_deref() == Some(url)

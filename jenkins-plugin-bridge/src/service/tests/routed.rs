@@ -86,6 +86,16 @@ pub async fn asked_for_claimed_and_stopped(world: &World) {
     let url = seen["url"].as_str().unwrap();
     let holder: u32 = url.trim_end_matches('/').rsplit('/').next().unwrap().parse().unwrap();
     assert_eq!(world.post(&path, SHIM, &claim("k-1", holder)).await.status, 200, "it asks again");
+    // So it does after its master was lost for a while, unless its pod is being deleted.
+    for (result, status) in [(None, 200), (Some("FENCING".to_owned()), 409)] {
+        let mut build = world.service.store.routed(id).await.unwrap().unwrap();
+        (build.state, build.result) = (BuildState::Unknown, result);
+        let change = [Change { build, attempt: AttemptChange::None }];
+        assert_eq!(world.service.store.change_routed(&change, 1).await.unwrap(), [true]);
+        assert_eq!(world.post(&path, SHIM, &claim("k-1", holder)).await.status, status);
+        let other = claim("k-1", holder + 1);
+        assert_eq!(world.post(&path, SHIM, &other).await.status, 409, "another run never has it");
+    }
 
     let stop = format!("/v1/builds/{}/stop", second["id"].as_str().unwrap());
     let stopped = world.post(&stop, OPERATOR, &json!({})).await.ok();
