@@ -52,6 +52,8 @@ struct Reader {
 /// Whether there is more to come.
 enum More {
     Yes,
+    /// The connection broke: what was written by then may not have come.
+    Broken,
     No,
 }
 
@@ -64,7 +66,7 @@ impl Reader {
             match self.stream(!matches!(ended, Ok(true))).await {
                 Ok(More::No) => return,
                 Ok(More::Yes) if matches!(ended, Ok(true)) => return,
-                Ok(More::Yes) => pause = AGAIN,
+                Ok(More::Yes | More::Broken) => pause = AGAIN,
                 Err(error) if error.is_missing() => return,
                 // The container has not started.
                 Err(ClusterError::Refused { code: 400, .. }) if !matches!(ended, Ok(true)) => {}
@@ -86,8 +88,9 @@ impl Reader {
         let parameters = LogParams {
             container: Some(self.container.clone()),
             follow,
-            // In whole seconds: the first lines are those that came already.
-            since_time: self.last,
+            // The question is in whole seconds and must not be rounded up, past lines that are
+            // still to come: the first lines are those that came already.
+            since_time: self.last.and_then(|last| Timestamp::from_second(last.as_second()).ok()),
             timestamps: true,
             ..LogParams::default()
         };
@@ -101,7 +104,7 @@ impl Reader {
                 Ok(None) => return Ok(More::Yes),
                 Err(error) => {
                     tracing::debug!(%error, "the log of the pod broke off");
-                    return Ok(More::Yes);
+                    return Ok(More::Broken);
                 }
             };
             let Some((time, text)) = line.split_once(' ') else { continue };
