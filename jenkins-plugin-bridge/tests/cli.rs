@@ -137,4 +137,6 @@ fn the_shipped_catalog_is_clean_and_documented() {
     assert!(html.contains("<h3>unit-test-php 1.0.0</h3>") && !html.contains("<script"));
     let schema = text(&bridge(place.path(), &["schema", "stage"]).stdout);
     assert!(schema.contains("\"$schema\""));
+    let formats = text(&bridge(place.path(), &["schema"]).stdout);
+    assert!(formats.lines().any(|format| format == "stage"), "{formats}");
 }

@@ -62,8 +62,7 @@ pub(super) fn lint(arguments: &LintArguments) -> Result<u8, BridgeError> {
 /// Arguments of `schema`.
 #[derive(Debug, Args)]
 pub struct SchemaArguments {
-    /// The format: catalog, stage, pipeline, layer, bindings, example, job, plan, pod-profile, masters, clusters, jobs.
-    #[arg(required_unless_present = "output")]
+    /// The format; without one, all formats are named.
     format: Option<String>,
     /// Write all schemas to this directory.
     #[arg(long, value_name = "DIRECTORY", conflicts_with = "format")]
@@ -80,8 +79,13 @@ pub(super) fn schema(arguments: &SchemaArguments) -> Result<u8, BridgeError> {
         }
         return Ok(PASSED);
     }
-    let name = arguments.format.as_deref().unwrap_or_default();
-    let format = formats().iter().find(|one| one.kind == name);
+    let Some(name) = &arguments.format else {
+        for format in formats() {
+            print(&format!("{}\n", format.kind));
+        }
+        return Ok(PASSED);
+    };
+    let format = formats().iter().find(|one| one.kind == name.as_str());
     let format = format.ok_or_else(|| {
         BridgeError::unknown("format", name, formats().iter().map(|one| one.kind))
     })?;
