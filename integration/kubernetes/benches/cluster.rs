@@ -7,9 +7,8 @@
 #![expect(clippy::print_stdout, reason = "the figures are the output")]
 #![expect(clippy::unwrap_used, reason = "a figure that cannot be had ends the run")]
 
-#[path = "../tests/support/storm.rs"]
-mod storm;
-#[path = "../tests/support/mod.rs"]
+#[path = "../tests/cluster/support/mod.rs"]
+#[expect(dead_code, reason = "the tests need more of it")]
 mod support;
 
 use std::io::Read as _;
@@ -75,7 +74,7 @@ async fn creation(cluster: &pilotfish_kubernetes::Cluster, client: &Client) {
     for round in 0..=ROUNDS {
         for plain in [round % 2 == 0, round % 2 != 0] {
             let namespace = Namespace::enforcing(cluster, "restricted");
-            let pods = storm::pods(&namespace.name, PODS);
+            let pods = support::storm::pods(&namespace.name, PODS);
             let begun = Instant::now();
             if plain {
                 join_all(pods.iter().map(|pod| posted(client, &namespace.name, pod))).await;

@@ -11,24 +11,16 @@ pub fn release(context: &Context) -> Done<PathBuf> {
     // For the Java class in it, without which a JVM that died is not replaced on its connection.
     tools::need(&tools::CC)?;
     tools::need(&tools::JAVAC)?;
-    let mut cargo = build(context);
-    run(cargo.arg("--release").env("PILOTFISH_LAUNCHER", "required"))?;
-    Ok(binary(context, "release"))
+    let mut cargo = context.cargo(["build", "--package", "pilotfish-agent", "--release"]);
+    run(cargo.env("PILOTFISH_LAUNCHER", "required"))?;
+    Ok(context.target.join(&context.triple).join("release/pilotfish-agent"))
 }
 
 /// Builds the agent as the tests use it.
 pub fn debug(context: &Context) -> Done<PathBuf> {
     tools::need(&tools::CC)?;
-    run(&mut build(context))?;
-    Ok(binary(context, "debug"))
-}
-
-fn build(context: &Context) -> Command {
-    context.cargo(["build", "--package", "pilotfish-agent"])
-}
-
-fn binary(context: &Context, profile: &str) -> PathBuf {
-    context.target.join(&context.triple).join(profile).join("pilotfish-agent")
+    let [agent] = context.programs(["pilotfish-agent"])?;
+    Ok(agent)
 }
 
 /// Appends the command with which the embedded controller starts an agent; it fills in the braces.

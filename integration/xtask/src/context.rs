@@ -4,6 +4,9 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// A test that is built in no time. With one of them named, Cargo unites the features of all tests.
+const FEATURES_OF_TESTS: &str = "bad_input";
+
 /// Why a recipe failed, as one line for a person.
 pub type Done<T = ()> = Result<T, String>;
 
@@ -34,6 +37,19 @@ impl Context {
         let mut command = self.command(std::env::var_os("CARGO").unwrap_or("cargo".into()));
         command.args(arguments);
         command
+    }
+
+    /// Builds programs of the workspace as its tests use them, and returns where they are.
+    ///
+    /// Whichever are named, every crate gets the features that the whole workspace asks of it, those of
+    /// its tests included: so nothing that `cargo test --workspace` has compiled is compiled again.
+    pub fn programs<const N: usize>(&self, names: [&str; N]) -> Done<[PathBuf; N]> {
+        let mut cargo = self.cargo(["build", "--workspace"]);
+        for name in names {
+            cargo.args(["--bin", name]);
+        }
+        run(cargo.args(["--test", FEATURES_OF_TESTS]))?;
+        Ok(names.map(|name| self.target.join(&self.triple).join("debug").join(name)))
     }
 
     /// A command in the repository.

@@ -38,9 +38,9 @@ pub fn short(context: &Context) -> Done {
 }
 
 fn campaign(context: &Context, options: &Options) -> Done {
-    let mut fleet =
-        context.cargo(["run", "--quiet", "--package", "pilotfish-fleet", "--", "chaos"]);
-    fleet.arg("--directory").arg(context.target.join("fleet"));
+    let [fleet] = context.programs(["pilotfish-fleet"])?;
+    let mut fleet = context.command(fleet);
+    fleet.arg("chaos").arg("--directory").arg(context.target.join("fleet"));
     fleet.args(["--builds", &options.builds.to_string()]);
     fleet.args(["--masters", &options.masters.to_string()]);
     fleet.args(["--seed", &options.seed.to_string()]);

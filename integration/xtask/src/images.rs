@@ -36,15 +36,23 @@ pub fn run(context: &Context, options: &Options) -> Done {
 pub fn build(context: &Context, flavours: &[&str], release: bool, more: &[&str]) -> Done<PathBuf> {
     let out = context.target.join("images");
     let debian = flavours.iter().any(|one| ["full", "jre"].contains(one));
-    let mut images = context.cargo(["run", "--quiet", "--package", "pilotfish-images"]);
-    if debian {
+    let mut images = if debian {
         tools::need(&tools::MMDEBSTRAP)?;
         // A gigabyte is digested and packed.
-        images.arg("--release");
-    }
-    images.arg("--").args(flavours).arg("--out").arg(&out).arg("--root").arg(&context.root);
+        let mut images = context.cargo(["run", "--quiet", "--package", "pilotfish-images"]);
+        images.args(["--release", "--"]);
+        images
+    } else {
+        let [images] = context.programs(["pilotfish-images"])?;
+        context.command(images)
+    };
+    images.args(flavours).arg("--out").arg(&out).arg("--root").arg(&context.root);
     if flavours.iter().any(|one| *one != "bridge") {
-        let agent = if release { agent::release(context)? } else { small(context)? };
+        let agent = if release {
+            agent::release(context)?
+        } else {
+            small_debug(context, "pilotfish-agent")?
+        };
         images.arg("--agent").arg(agent);
     }
     if flavours.contains(&"bridge") {
@@ -64,14 +72,11 @@ pub fn build(context: &Context, flavours: &[&str], release: bool, more: &[&str])
     Ok(out)
 }
 
-/// The agent as the tests use it, without what a debugger needs: the volume that it is copied into
-/// is made for the agent as it is shipped.
-fn small(context: &Context) -> Done<PathBuf> {
-    stripped(context, &agent::debug(context)?, "pilotfish-agent-small")
-}
-
-fn stripped(context: &Context, program: &Path, name: &str) -> Done<PathBuf> {
-    let small = context.target.join(name);
+/// A program as the tests use it, without what a debugger needs: what it is copied into is made for the
+/// programs as they are shipped.
+pub fn small_debug(context: &Context, name: &'static str) -> Done<PathBuf> {
+    let [program] = context.programs([name])?;
+    let small = context.target.join(format!("{name}-small"));
     run_command(context.command("strip").arg("-o").arg(&small).arg(program))?;
     Ok(small)
 }
@@ -91,13 +96,10 @@ fn busybox() -> Done<PathBuf> {
 
 fn bridge(context: &Context, release: bool) -> Done<PathBuf> {
     tools::need(&tools::CC)?;
-    let mut cargo = context.cargo(["build", "--package", "pilotfish-bridge"]);
-    cargo.args(["--bin", "pilotfish-bridge"]);
-    let built = context.target.join(&context.triple);
     if release {
-        run_command(cargo.arg("--release"))?;
-        return Ok(built.join("release/pilotfish-bridge"));
+        let bridge = ["build", "--package", "pilotfish-bridge", "--bin", "pilotfish-bridge"];
+        run_command(context.cargo(bridge).arg("--release"))?;
+        return Ok(context.target.join(&context.triple).join("release/pilotfish-bridge"));
     }
-    run_command(&mut cargo)?;
-    stripped(context, &built.join("debug/pilotfish-bridge"), "pilotfish-bridge-small")
+    small_debug(context, "pilotfish-bridge")
 }

@@ -69,11 +69,11 @@ fn test(context: &Context, filter: Option<&str>, keep: bool, release: bool) -> D
     let with_node = why_no_node.is_none();
     // All that is compiled comes before the cluster, which takes memory and processors.
     let parts = if with_node { Some(OfNode::build(context, release)?) } else { None };
-    let bridge = bridge(context)?;
+    let bridge = images::small_debug(context, "pilotfish-bridge")?;
     let helm = go::build(context, &go::HELM)?;
-    run_command(tests(context, with_node).arg("--no-run"))?;
+    run_command(tests(context).arg("--no-run"))?;
     let passed = up(context, !with_node).and_then(|()| {
-        let mut tests = tests(context, with_node);
+        let mut tests = tests(context);
         tests.env("PILOTFISH_TEST_KUBERNETES", state(context));
         tests.env("PILOTFISH_TEST_BRIDGE", &bridge);
         tests.env("PILOTFISH_TEST_HELM", &helm);
@@ -83,6 +83,9 @@ fn test(context: &Context, filter: Option<&str>, keep: bool, release: bool) -> D
             tests.env("PILOTFISH_TEST_PEER", parts.peer.classes());
         }
         tests.arg("--").arg("--ignored").args(filter);
+        if !with_node {
+            tests.args(["--skip", "on_node::"]);
+        }
         run_command(&mut tests)
     });
     if keep {
@@ -139,36 +142,14 @@ impl OfNode {
         // Its release build takes minutes, and nothing here is about its speed.
         images::build(context, &["bridge"], false, &[])?;
         let peer = Peer::compiled(context)?;
-        run_command(&mut context.cargo(["build", "--package", "pilotfish-fleet"]))?;
-        let master = small(context, "pilotfish-fleet")?;
+        let master = images::small_debug(context, "pilotfish-fleet")?;
         Ok(Self { images, peer, master })
     }
 }
 
-/// The program that renders pods and creates them.
-fn bridge(context: &Context) -> Done<PathBuf> {
-    let bridge = ["build", "--package", "pilotfish-bridge", "--bin", "pilotfish-bridge"];
-    run_command(&mut context.cargo(bridge))?;
-    small(context, "pilotfish-bridge")
-}
-
-/// A program as the tests use it, without what a debugger needs: it goes into images.
-fn small(context: &Context, name: &str) -> Done<PathBuf> {
-    let built = context.target.join(&context.triple).join("debug").join(name);
-    let small = context.target.join(format!("{name}-small"));
-    run_command(context.command("strip").arg("-o").arg(&small).arg(built))?;
-    Ok(small)
-}
-
-fn tests(context: &Context, with_node: bool) -> Command {
-    let mut cargo = context.cargo(["test", "--package", "pilotfish-kubernetes"]);
-    cargo.args(["--test", "api", "--test", "starts", "--test", "storm", "--test", "stages"]);
-    cargo.args(["--test", "operator", "--test", "chart"]);
-    if with_node {
-        cargo.args(["--test", "node", "--test", "containers", "--test", "runs"]);
-    }
-    cargo.arg("--no-fail-fast");
-    cargo
+/// With the features of the whole workspace, as [`Context::programs`] builds them.
+fn tests(context: &Context) -> Command {
+    context.cargo(["test", "--workspace", "--test", "cluster"])
 }
 
 fn up(context: &Context, no_node: bool) -> Done {
@@ -197,10 +178,8 @@ fn state(context: &Context) -> PathBuf {
 
 /// The harness, built; not by `cargo run`, which would hold its lock while the cluster comes up.
 fn harness(context: &Context) -> Done<Command> {
-    let package = ["build", "--quiet", "--package", "pilotfish-kubernetes"];
-    run_command(&mut context.cargo(package))?;
-    let binary = context.target.join(&context.triple).join("debug/pilotfish-kubernetes");
-    let mut command = context.command(binary);
+    let [harness] = context.programs(["pilotfish-kubernetes"])?;
+    let mut command = context.command(harness);
     command.arg("--state").arg::<&Path>(&state(context));
     Ok(command)
 }

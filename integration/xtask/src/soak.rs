@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::context::{Context, Done, run as run_command};
-use crate::{agent, fuzz, peer, reader};
+use crate::{agent, fuzz, peer, reader, test};
 
 /// Options of `cargo xtask soak`.
 #[derive(Debug, Args)]
@@ -30,8 +30,7 @@ pub fn run(context: &Context, options: &Options) -> Done {
     reader::run_it(context)?;
     for round in 1..=options.replays {
         println!("==> recordings, round {round} of {}", options.replays);
-        let mut replay = context.cargo(["run", "--quiet", "--package", "pilotfish-replay", "--"]);
-        run_command(replay.arg("--agent").arg(&agent))?;
+        test::replay_with(context, &agent)?;
     }
     println!("==> property tests, {} cases each", options.cases);
     let mut tests = context.cargo(["test", "--workspace", "--release"]);

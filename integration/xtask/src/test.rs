@@ -1,5 +1,7 @@
 //! Everything that CI runs.
 
+use std::path::Path;
+
 use clap::Args;
 
 use crate::budget::{self, Part};
@@ -54,10 +56,14 @@ fn unit(context: &Context) -> Done {
     run_command(&mut context.cargo(["test", "--workspace", "--no-fail-fast"]))
 }
 
-/// Every recording against the agent.
 fn replay(context: &Context) -> Done {
-    let agent = agent::debug(context)?;
-    let mut replay = context.cargo(["run", "--quiet", "--package", "pilotfish-replay", "--"]);
+    replay_with(context, &agent::debug(context)?)
+}
+
+/// Every recording against an agent.
+pub fn replay_with(context: &Context, agent: &Path) -> Done {
+    let [replay] = context.programs(["pilotfish-replay"])?;
+    let mut replay = context.command(replay);
     run_command(replay.arg("--agent").arg(agent))
 }
 

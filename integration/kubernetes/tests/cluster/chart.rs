@@ -1,20 +1,16 @@
 //! The chart: what a real API server says to what it renders, and the service and the operator that it
 //! installs on a real node.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod support;
-
 use std::process::Command;
 
 use pilotfish_images::{Flavour, Image, Programs};
 use pilotfish_kubernetes::Cluster;
 use serde_json::{Value, json};
 
-use support::masters::{
+use crate::support::masters::{
     comes, definitions, image, json_of, master, remove_volumes, secrets, volumes,
 };
-use support::{Namespace, cluster, given, repository};
+use crate::support::{Namespace, cluster, given, repository};
 
 /// Name of the release, and of what it installs.
 const RELEASE: &str = "pilotfish-bridge";

@@ -1,9 +1,5 @@
 //! Plans that one command executes in pods, with nothing but the cluster.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod support;
-
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -15,7 +11,7 @@ use std::time::{Duration, Instant};
 use pilotfish_kubernetes::Cluster;
 use serde_json::{Value, json};
 
-use support::{Namespace, agent_image, bridge_image, cluster, given, repository};
+use crate::support::{Namespace, agent_image, bridge_image, cluster, given, repository};
 
 /// A place to run in: a namespace, and a directory with a profile and secrets.
 struct Place<'a> {

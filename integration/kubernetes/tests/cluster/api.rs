@@ -1,14 +1,10 @@
 //! What a real API server says to what the bridge makes. No node is needed.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod support;
-
 use std::sync::Once;
 
 use serde_json::json;
 
-use support::{Namespace, cluster, repository};
+use crate::support::{Namespace, cluster, repository};
 
 /// The pods that the bridge's own tests pin down.
 fn golden_pods() -> Vec<(String, String)> {

@@ -37,7 +37,6 @@ pub fn pods(namespace: &str, count: usize) -> Vec<RenderedPod> {
 }
 
 /// What the bridge has to be allowed to do in a namespace.
-#[allow(dead_code, reason = "the benchmark is an administrator")]
 pub fn rights_of_the_bridge() -> Value {
     json!([
         {"apiGroups": [""], "resources": ["pods"],

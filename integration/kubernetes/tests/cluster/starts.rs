@@ -1,15 +1,11 @@
 //! The bridge as a client of a real cluster: what becomes of the start of a pod, in the cluster's
 //! words, and objects that keep images.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod support;
-
 use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
-use support::{Namespace, cluster, given, repository};
+use crate::support::{Namespace, cluster, given, repository};
 
 /// The pod of the static site, created with a profile that has these lines more.
 fn applied(namespace: &Namespace<'_>, more: &str, arguments: &[&str]) -> Output {

@@ -1,18 +1,14 @@
 //! The pod of a plan, as `pilotfish-bridge pod` makes it: its steps run in their containers through the exec
 //! servers, and containers do not see what is not theirs.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod support;
-
 use std::path::Path;
 use std::process::Command;
 
 use pilotfish_kubernetes::Cluster;
 use serde_json::{Value, json};
 
-use support::controller::Controller;
-use support::{Namespace, agent_image, cluster, given, repository};
+use crate::support::controller::Controller;
+use crate::support::{Namespace, agent_image, cluster, given, repository};
 
 /// Name of the agent.
 const AGENT: &str = "builds-1";

@@ -1,11 +1,9 @@
 //! What the tests of the cluster share.
 
-#[allow(dead_code, reason = "not every test needs it")]
 pub mod account;
-#[allow(dead_code, reason = "not every test needs it")]
 pub mod controller;
-#[allow(dead_code, reason = "not every test needs it")]
 pub mod masters;
+pub mod storm;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -23,7 +21,6 @@ pub fn cluster() -> Cluster {
 }
 
 /// A path that the recipe gives to the tests.
-#[allow(dead_code, reason = "not every test needs it")]
 pub fn given(variable: &str) -> PathBuf {
     let value = std::env::var_os(variable);
     value
@@ -32,13 +29,11 @@ pub fn given(variable: &str) -> PathBuf {
 }
 
 /// A file of this repository.
-#[allow(dead_code, reason = "not every test needs it")]
 pub fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
 }
 
 /// The agent's image, given to the node.
-#[allow(dead_code, reason = "not every test needs it")]
 pub fn agent_image(cluster: &Cluster) -> String {
     static IMPORTED: Once = Once::new();
     IMPORTED.call_once(|| {
@@ -48,7 +43,6 @@ pub fn agent_image(cluster: &Cluster) -> String {
 }
 
 /// The image of the bridge, given to the node.
-#[allow(dead_code, reason = "not every test needs it")]
 pub fn bridge_image(cluster: &Cluster) -> String {
     static IMPORTED: Once = Once::new();
     IMPORTED.call_once(|| {
@@ -80,7 +74,6 @@ impl<'a> Namespace<'a> {
     }
 
     /// `kubectl` in it.
-    #[allow(dead_code, reason = "not every test needs it")]
     pub fn kubectl(&self, arguments: &[&str]) -> Result<String, String> {
         let all = [&["--namespace", &self.name], arguments].concat();
         self.cluster.kubectl(&all).map_err(|error| error.to_string())
@@ -92,7 +85,6 @@ impl<'a> Namespace<'a> {
     }
 
     /// Applies one object.
-    #[allow(dead_code, reason = "not every test needs it")]
     pub fn create(&self, object: &Value) {
         self.apply(&[], &object.to_string()).unwrap();
     }

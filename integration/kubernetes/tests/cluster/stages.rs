@@ -1,18 +1,14 @@
 //! The stages of the shipped catalog that deploy to a cluster, with the real kubectl and Helm on a
 //! real API server. The pods of what they deploy are on fake nodes.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod support;
-
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use pilotfish_kubernetes::FAKE;
 use serde_json::{Value, json};
 
-use support::account::Account;
-use support::{Namespace, cluster, given, repository};
+use crate::support::account::Account;
+use crate::support::{Namespace, cluster, given, repository};
 
 /// A catalog with one pipeline of one shipped stage, and a workspace.
 struct World {

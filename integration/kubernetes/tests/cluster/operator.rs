@@ -1,18 +1,14 @@
 //! The operator on a real node: simulated masters are made, changed one at a time, kept before, put back
 //! and deleted. No real Jenkins is run here.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod support;
-
 use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
-use support::masters::{
+use crate::support::masters::{
     comes, definitions, directory, image, json_of, master, remove_volumes, secrets, volumes,
 };
-use support::{Namespace, cluster, given};
+use crate::support::{Namespace, cluster, given};
 
 /// A replica of the operator, as a process of this machine.
 struct Operator(Child);

@@ -3,12 +3,6 @@
 //! The bridge is a service account with no more rights than it needs, so that the API server's
 //! audit log tells its calls from those of others.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-#[path = "support/storm.rs"]
-mod storm;
-mod support;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,9 +12,9 @@ use pilotfish_bridge::cluster::{Cluster, ClusterSettings, Until, tidy_pods, watc
 use serde_json::{Value, json};
 use tokio::sync::mpsc::unbounded_channel;
 
-use storm::{pods, rights_of_the_bridge};
-use support::account::Account;
-use support::{Namespace, cluster};
+use crate::support::account::Account;
+use crate::support::storm::{pods, rights_of_the_bridge};
+use crate::support::{Namespace, cluster};
 
 /// How many builds come at once.
 const PODS: usize = 200;

@@ -1,14 +1,10 @@
 //! Agents in pods that really run.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod support;
-
 use pilotfish_kubernetes::{BUSYBOX, SCRATCH};
 use serde_json::{Value, json};
 
-use support::controller::{Controller, ROOT};
-use support::{Namespace, agent_image, cluster};
+use crate::support::controller::{Controller, ROOT};
+use crate::support::{Namespace, agent_image, cluster};
 
 /// A pod as the kubernetes plugin makes it with `agentInjection: true`: the agent is copied into an
 /// image of the user's and started there.

@@ -1,0 +1,5 @@
+//! Pods that really run.
+
+mod agents;
+mod containers;
+mod runs;
