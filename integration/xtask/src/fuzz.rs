@@ -43,7 +43,7 @@ const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module \
 
 /// The short form of CI.
 pub fn short(context: &Context) -> Done {
-    run(context, &Options::all_for(20))
+    run(context, &Options::all_for(10))
 }
 
 pub fn run(context: &Context, options: &Options) -> Done {
