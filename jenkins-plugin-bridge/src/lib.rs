@@ -17,6 +17,7 @@ pub mod cluster;
 pub mod error;
 pub mod forges;
 pub mod jobs;
+pub mod leases;
 pub mod masters;
 pub mod operator;
 pub mod plan;

@@ -180,7 +180,7 @@ List oneStage(Map run, Map stage) {
     }
     List secrets = Plans.bindings(currentBuild.rawBuild, stage)
     Closure work = { return secrets ? withCredentials(secrets) { return tries(run, stage) } : tries(run, stage) }
-    List end = tried(run) { return stage.lock && run.has.lock ? lock(resource: stage.lock) { return work() } : work() }
+    List end = tried(run) { return io.pilotfish.Leases.holding(this, run, stage, work) }
     Map reports = stage.reports ?: [:]
     if (reports.junit && run.has.junit) {
         List counts = [0, 0, 0]

@@ -398,6 +398,14 @@ impl Client {
         Ok(outcome(&read(&answer, "a build")?))
     }
 
+    /// Whether a job is there and shown.
+    ///
+    /// # Errors
+    /// [`RestError`], after all tries.
+    pub async fn is_visible(&self, job: &JobName) -> Result<bool, RestError> {
+        Ok(self.json_if_allowed(&job.path(), "name").await?.is_some())
+    }
+
     /// Whether a job declares the parameter of the key. A value for a parameter that a job does not declare
     /// is dropped without a word, and a build without its key runs as if nobody knew it.
     ///

@@ -2,6 +2,7 @@
 
 pub(in crate::service) mod extract;
 pub(in crate::service) mod handlers;
+pub mod leases;
 pub mod routed;
 pub mod types;
 
@@ -49,6 +50,10 @@ fn handler(id: OperationId) -> MethodRouter<Arc<Service>> {
         OperationId::evaluate_plan => post(handlers::evaluate_plan),
         OperationId::add_events => post(handlers::add_events),
         OperationId::claim_build => post(handlers::claim_build),
+        OperationId::ask_lock => post(handlers::ask_lock),
+        OperationId::release_lock => post(handlers::release_lock),
+        OperationId::list_locks => get(handlers::list_locks),
+        OperationId::break_lock => post(handlers::break_lock),
         OperationId::get_build => get(handlers::get_build),
         OperationId::get_catalog => get(handlers::get_catalog),
         OperationId::get_pipeline => get(handlers::get_pipeline),

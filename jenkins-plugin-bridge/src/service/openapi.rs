@@ -5,7 +5,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use super::api::{routed, types};
+use super::api::{leases, routed, types};
 use super::plans::{PlanAnswer, PlanQuery, SignedPlan};
 use super::problem::Problem;
 use super::sign::PublicKey;
@@ -102,6 +102,18 @@ operations! {
     claim_build post "/v1/builds/{id}/claim", Needs::Either("plans:create for a build of the bridge"),
         Some(schema::<types::Claim>), Some(schema::<types::ClaimAnswer>), &[400, 401, 403, 404, 409, 413, 422],
         "Says who runs the build. The first one has it; another one is refused and runs nothing.";
+    ask_lock post "/v1/builds/{id}/locks", Needs::BuildToken,
+        Some(schema::<leases::LockQuery>), Some(schema::<leases::LockAnswer>), &[400, 401, 403, 404, 409, 413, 422],
+        "Asks for the lock of a stage, over all masters, in the order of asking. Asked again it is renewed, and a build that waits keeps its place.";
+    release_lock post "/v1/builds/{id}/locks/release", Needs::BuildToken,
+        Some(schema::<leases::LockQuery>), Some(schema::<leases::Released>), &[400, 401, 403, 404, 413, 422],
+        "Gives the lock of a stage back, or its place in the line. It ends with its stage and with its build, too.";
+    list_locks get "/v1/locks", Needs::Scope("builds:read"),
+        None, Some(schema::<Vec<leases::Line>>), &[401, 403],
+        "Locks with who holds them and who waits.";
+    break_lock post "/v1/locks/release", Needs::Scope("builds:trigger"),
+        Some(schema::<leases::BreakQuery>), Some(schema::<leases::Released>), &[400, 401, 403, 404, 413, 422],
+        "Takes a lock from a build that is known to do nothing any more, for the next one.";
     get_build get "/v1/builds/{id}", Needs::Scope("builds:read"),
         None, Some(schema::<routed::AnyBuild>), &[401, 403, 404],
         "A build: of the bridge, or one that was given a plan, with its events and evaluations. The token of a build is good for its own.";

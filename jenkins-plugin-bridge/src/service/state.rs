@@ -114,6 +114,8 @@ pub struct Service {
     pub trigger_now: tokio::sync::Notify,
     /// Webhooks that are read at the same time.
     pub(super) hook_places: Arc<tokio::sync::Semaphore>,
+    /// When this replica began to listen, in milliseconds since 1970.
+    pub listening_ms: i64,
     leads_masters: AtomicBool,
     plans: Mutex<KnownPlans>,
 }
@@ -122,6 +124,11 @@ pub struct Service {
 struct KnownPlans {
     by_digest: HashMap<String, Arc<StoredPlan>>,
     order: VecDeque<String>,
+}
+
+fn now_ms() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
 }
 
 impl Service {
@@ -154,6 +161,7 @@ impl Service {
             forges: Arc::default(),
             trigger_now: tokio::sync::Notify::new(),
             hook_places: Arc::new(tokio::sync::Semaphore::new(HOOKS_AT_ONCE)),
+            listening_ms: now_ms(),
             leads_masters: AtomicBool::new(false),
             plans: Mutex::default(),
         }
@@ -216,8 +224,7 @@ impl Service {
     /// Milliseconds since 1970.
     #[must_use]
     pub fn now_ms(&self) -> i64 {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
+        now_ms()
     }
 
     /// Whether a plan is in the database for certain.

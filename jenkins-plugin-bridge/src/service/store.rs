@@ -7,6 +7,7 @@ mod checkpoint;
 mod images;
 mod jobs;
 mod leases;
+mod locks;
 mod masters;
 mod routed;
 mod sessions;
@@ -28,6 +29,7 @@ use checkpoint::Checkpoints;
 pub use images::ImageUse;
 pub use jobs::{CopyRow, JobRow};
 pub use leases::LeaseRow;
+pub use locks::{LockQuestion, LockRow};
 pub use routed::{AttemptChange, BuildFilter, Change, NewBuild, StateFilter};
 pub use sessions::{LoginRow, SessionRow};
 use together::Together;
@@ -35,13 +37,14 @@ pub use triggers::{EventRow, TriggerRow};
 pub use usage::UsageRow;
 
 /// All changes of the tables, in order. A published one is never edited.
-const MIGRATIONS: [(i64, &str, &str); 6] = [
+const MIGRATIONS: [(i64, &str, &str); 7] = [
     (1, "initial", include_str!("../../migrations/0001_initial.sql")),
     (2, "pods", include_str!("../../migrations/0002_pods.sql")),
     (10, "masters", include_str!("../../migrations/0010_masters.sql")),
     (20, "board", include_str!("../../migrations/0020_board.sql")),
     (55, "images", include_str!("../../migrations/0055_images.sql")),
     (60, "triggers", include_str!("../../migrations/0060_triggers.sql")),
+    (70, "leases", include_str!("../../migrations/0070_leases.sql")),
 ];
 /// Connections to PostgreSQL.
 const CONNECTIONS: u32 = 16;
@@ -237,6 +240,8 @@ impl Store {
             .execute(&mut *transaction)
             .await?;
         transaction.commit().await?;
+        // Each is made again by whoever needs it.
+        sqlx::query("DELETE FROM lease_turns").execute(&self.pool).await?;
         Ok(builds.rows_affected())
     }
 

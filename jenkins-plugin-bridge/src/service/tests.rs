@@ -7,6 +7,7 @@ mod fence;
 mod http;
 mod leases;
 mod limits;
+mod locks;
 mod made;
 mod masters;
 mod nodes;
@@ -50,10 +51,12 @@ async fn a_build_goes_from_its_plan_to_its_end_on_postgresql() {
     let url = database.url("leases").unwrap();
     let (first, second) = (Store::open(&url).await.unwrap(), Store::open(&url).await.unwrap());
     leases::one_leads(&first, &second).await;
-    let world =
-        World::on_with_masters(&database.url("routed").unwrap(), routed::unreachable_masters())
-            .await;
+    let url = database.url("routed").unwrap();
+    let world = World::on_with_masters(&url, routed::unreachable_masters()).await;
     routed::asked_for_claimed_and_stopped(&world).await;
+    locks::are_given_in_the_order_of_asking(&world).await;
+    locks::one_at_a_time(&world).await;
+    locks::outlive_the_service(&world, &Store::open(&url).await.unwrap()).await;
     let url = database.url("triggers").unwrap();
     let world = World::with_masters_and_forges(Some(&url), routed::unreachable_masters()).await;
     triggers::events_start_builds_once(&world).await;

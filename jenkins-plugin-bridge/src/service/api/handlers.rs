@@ -4,6 +4,7 @@ mod audit;
 mod builds;
 mod hooks;
 mod jobs;
+mod leases;
 mod masters;
 mod nodes;
 mod routed;
@@ -31,9 +32,12 @@ pub use audit::{AUDIT_ROWS, AuditQuery, get_audit};
 pub use builds::{add_events, claim_build, evaluate_plan, get_build};
 pub use hooks::{list_hooks, take_hook};
 pub use jobs::{get_job, keep_job, list_jobs, remove_job, save_job};
+pub use leases::{ask_lock, break_lock, list_locks, release_lock};
 pub use masters::{check_master, get_labels, get_masters};
 pub use nodes::{bring_node_back, take_node_out};
-pub use routed::{create_build, get_log, list_builds, order_build, stop_build};
+pub use routed::{
+    create_build, get_log, list_builds, order_build, say_what_they_wait_for, stop_build,
+};
 pub use usage::{get_sizing, report_usage};
 
 type App = State<Arc<Service>>;

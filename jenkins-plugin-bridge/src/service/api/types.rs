@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::leases::LockAnswer;
 use crate::catalog::model::{Pipeline, StageTemplate};
 use crate::cluster::start::PodStart;
 use crate::masters::{Permission, State};
@@ -221,6 +222,9 @@ pub struct Build {
     /// How its pod started, once that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod: Option<PodStart>,
+    /// The locks that its stages hold or wait for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub locks: Vec<LockAnswer>,
     /// How it ended, once it has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,

@@ -128,8 +128,9 @@ async fn run(
     let Some(build) = build else { return Ok(None) };
     let may_see = visitor.can(Scope::PlansRead);
     let plan = if may_see { service.plan(&build.digest).await? } else { None };
+    let now = service.now_ms();
     let timeline =
-        plan.as_ref().map(|plan| timeline::stages(&plan.plan, &build.events, service.now_ms()));
+        plan.as_ref().map(|plan| timeline::stages(&plan.plan, &build.events, &build.locks, now));
     let phases = build.pod.as_ref().map(|pod| timeline::phases(&pod.phases));
     let explained = plan.as_ref().map(|plan| tree(&plan.plan, Detail::Explain));
     Ok(Some(context! {

@@ -67,6 +67,9 @@ pub async fn overview(State(service): App, visitor: Visitor) -> Page {
             };
             list.push(line(build, now));
         }
+        let at_work = running.iter_mut().map(|line| &mut line.build).collect();
+        let waits = handlers::say_what_they_wait_for(&service, at_work).await;
+        waits.map_err(|error| stop(error.into()))?;
     }
     let counts = context! {
         running => running.len(),

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::cluster::start::Phases;
 use crate::plan::{DecisionState, Plan, PlanNode};
+use crate::service::api::leases::{LockAnswer, LockState};
 use crate::service::api::types::{Event, TestCounts};
 
 /// The width of a picture.
@@ -82,8 +83,11 @@ fn bar(from: i64, to: i64, start: i64, whole: i64) -> Bar {
 
 /// The stages of a plan with what was reported about them.
 #[must_use]
-pub fn stages(plan: &Plan, events: &[Event], now_ms: i64) -> Timeline {
+pub fn stages(plan: &Plan, events: &[Event], locks: &[LockAnswer], now_ms: i64) -> Timeline {
     let mut by_node: HashMap<&str, Happened<'_>> = HashMap::new();
+    for lock in locks.iter().filter(|lock| lock.state == LockState::Waiting) {
+        by_node.entry(&lock.stage).or_default().message = Some(&lock.reason);
+    }
     let (mut start, mut end, mut is_over) = (i64::MAX, i64::MIN, false);
     for event in events {
         let at = match event {

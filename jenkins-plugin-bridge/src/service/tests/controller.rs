@@ -8,7 +8,7 @@ use super::world::{SHIM, World};
 use crate::rest::stub::{Reply, Stub, recording};
 use crate::rest::{Client, ClientOptions, ProxyChoice};
 
-fn client(stub: &Stub) -> Client {
+pub fn client(stub: &Stub) -> Client {
     let mut options = ClientOptions::new(&stub.url);
     options.proxy = ProxyChoice::Direct;
     options.retry.tries = 1;

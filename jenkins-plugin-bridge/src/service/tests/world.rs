@@ -44,7 +44,7 @@ parameters:
 stages:
   - {name: build, uses: make}
   - {name: docs, uses: make, when: 'changed_files.exists(f, f.startsWith(\"docs/\"))'}
-  - {name: deploy, uses: make, when: params.deploy}
+  - {name: deploy, uses: make, when: params.deploy, lock: {resource: production}}
 ";
 
 const FILES: [(&str, &str); 4] = [
@@ -78,6 +78,9 @@ kind: bindings
 rules:
   - name: go
     match: {controller: main, folder: go}
+    pipeline: service
+  - name: release
+    match: {controller: second, folder: rel}
     pipeline: service
   - name: recorded
     match: {controller: main, folder: team-a}

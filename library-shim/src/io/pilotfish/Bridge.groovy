@@ -38,6 +38,7 @@ class Bridge {
     static final String EVALUATION = 'application/vnd.pilotfish.signed-evaluation.v1+json'
     static final String AWAY = '\nThe bridge is away, and nothing is wrong with this build: try again later.'
     static final int ANSWER_BYTES = 16 << 20
+    static final Map<String, String> LEASES = [lock: 'locks', release: 'locks/release']
     static final Map PLUGINS = [podTemplate: 'kubernetes', lock: 'lockable-resources', junit: 'junit',
         input: 'pipeline-input-step', withCredentials: 'credentials-binding']
     // Parts of the names of the classes of causes, and the words of the catalog.
@@ -122,6 +123,7 @@ class Bridge {
         String path = what == 'evaluate' ? "/v1/plans/${run.digest}/evaluate" : "/v1/builds/${run.id}/events"
         String token = run.token ? Secret.fromString(run.token as String).plainText : null
         if (what == 'start') path = "/v1/builds/${run.id}"
+        if (LEASES[what]) path = "/v1/builds/${run.id}/${LEASES[what]}"
         if (what == 'claim') {
             body = claim(build, settings)
             if (!body.key) return [json: [:]] // the bridge did not start it
@@ -175,7 +177,7 @@ class Bridge {
         List<String> errors = wrong.collect { Map one -> "\n  ${one.path}: ${one.message}".toString() }
         String detail = problem.detail ?: bytes.toString('UTF-8').take(200)
         String told = "${url} answered ${status} ${problem.title ?: 'without JSON'}: ${detail}"
-        return [again: status in [429, 502, 503, 504] || status == 200, lost: what == 'claim' && status == 409,
+        return [again: status in [429, 502, 503, 504] || status == 200, lost: what == 'claim' && status == 409, status: status,
             problem: told + errors.join('')]
     }
 

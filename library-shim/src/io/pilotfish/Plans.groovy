@@ -35,7 +35,7 @@ class Plans {
         Map all = [:]
         if (stages.any { it.approval }) all.input = ''
         if (stages.any { it.credentials }) all.withCredentials = ''
-        if (stages.any { it.lock }) all.lock = 'stages do not wait for those of other builds'
+        if (stages.any { it.lock }) all.lock = 'locks are those of the bridge only'
         if (stages.any { it.reports?.junit }) all.junit = 'test reports are not shown'
         if (!label && stages.any { it.containers }) all.podTemplate = 'steps run on an agent, with its tools'
         return all

@@ -11,6 +11,7 @@ use super::App;
 use super::routed::{PREFIX, claim_routed, get_routed};
 use crate::plan::{RunFacts, digest_of, evaluate};
 use crate::service::api::extract::{Authenticated, Input};
+use crate::service::api::leases::LockAnswer;
 use crate::service::api::routed::AnyBuild;
 use crate::service::api::types::{
     Build, Claim, ClaimAnswer, Evaluation, EvaluationAnswer, Event, Events, EventsAnswer,
@@ -100,6 +101,7 @@ pub async fn add_events(
     match service.store.add_events(&id, &rows, service.now_signed()).await? {
         EventsState::Added(added) => {
             service.metrics.events.fetch_add(u64::try_from(added).unwrap_or(0), Relaxed);
+            give_locks_back(&service, &id, &plan, &input.value).await?;
             Ok(Json(EventsAnswer { received: rows.len(), added }))
         }
         EventsState::Contradicts(sequence) => Err(Problem::conflict(format!(
@@ -109,6 +111,28 @@ pub async fn add_events(
             Err(Problem::conflict("the build has too many events; nothing was taken"))
         }
     }
+}
+
+/// What stages held that have ended. Told again after a broken connection it is done again.
+async fn give_locks_back(
+    service: &Service,
+    build: &str,
+    plan: &StoredPlan,
+    events: &Events,
+) -> Result<(), Problem> {
+    let has_lock = |id: &str| plan.plan.all_stages().any(|one| one.id == id && one.lock.is_some());
+    for event in &events.events {
+        match event {
+            Event::StageFinished { node, .. } if has_lock(node) => {
+                service.store.release_locks(build, Some(node)).await?;
+            }
+            Event::BuildFinished { .. } if plan.plan.all_stages().any(|one| one.lock.is_some()) => {
+                service.store.release_locks(build, None).await?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// The events as they are kept, if the plan has what they speak of.
@@ -230,11 +254,16 @@ pub async fn get_build(
         });
     }
     let claim = service.store.claim_of(&id).await?.map(claim_answer);
+    let locks = match outcome {
+        None => LockAnswer::of_build(&service.store.locks(None, service.now_ms()).await?, &id),
+        Some(_) => Vec::new(),
+    };
     let pod = service.store.start_of(&id).await?;
     let pod = pod.map(|text| serde_json::from_str(&text)).transpose().map_err(parse)?;
     Ok(Json(AnyBuild::Planned(Box::new(Build {
         claim,
         pod,
+        locks,
         id: row.id,
         controller: row.controller,
         job: row.job,

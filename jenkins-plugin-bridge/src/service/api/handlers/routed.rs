@@ -14,16 +14,17 @@ use futures_util::stream;
 
 use super::App;
 use crate::jobs::JobSpec;
-use crate::rest::{LogPiece, build_path};
+use crate::rest::{LogPiece, build_of, build_path};
 use crate::route::{Build, BuildRequest, BuildState, Needs};
 use crate::service::api::extract::{Authenticated, Input};
+use crate::service::api::leases::LockAnswer;
 use crate::service::api::routed::{BuildOrder, ListQuery, LogQuery, RoutedBuild};
 use crate::service::audit::acts;
 use crate::service::auth::{Caller, Scope};
 use crate::service::new_token;
 use crate::service::problem::Problem;
 use crate::service::state::Service;
-use crate::service::store::{AttemptChange, Change, NewBuild};
+use crate::service::store::{AttemptChange, Change, NewBuild, StoreError};
 
 /// How an id of a build of the bridge begins.
 pub const PREFIX: &str = "r-";
@@ -159,7 +160,31 @@ fn needs(plan: &crate::plan::Plan) -> Needs {
 
 async fn answer(service: &Service, build: Build) -> Result<Json<RoutedBuild>, Problem> {
     let attempts = service.store.attempts(&build.id).await?;
-    Ok(Json(RoutedBuild::of(build, attempts)))
+    let mut told = [RoutedBuild::of(build, attempts)];
+    say_what_they_wait_for(service, told.iter_mut().collect()).await?;
+    let [told] = told;
+    Ok(Json(told))
+}
+
+/// Says of builds that run and wait for the lock of a stage what they wait for.
+pub async fn say_what_they_wait_for(
+    service: &Service,
+    mut builds: Vec<&mut RoutedBuild>,
+) -> Result<(), StoreError> {
+    builds.retain(|build| build.state == BuildState::Running && build.reason.is_empty());
+    if builds.is_empty() {
+        return Ok(());
+    }
+    let reasons = LockAnswer::reasons(&service.store.locks(None, service.now_ms()).await?);
+    for build in builds {
+        let number = build.url.as_deref().and_then(build_of).map(|(_, number)| number);
+        if let (Some(master), Some(number)) = (&build.master, number)
+            && let Some(reason) = reasons.get(&(master.clone(), build.job.clone(), number))
+        {
+            build.reason.clone_from(reason);
+        }
+    }
+    Ok(())
 }
 
 /// A build of the bridge, for `get_build`.
@@ -185,7 +210,10 @@ pub async fn list_builds(
     caller.access(Scope::BuildsRead)?;
     let filter = query.filter(LISTED).map_err(Problem::malformed)?;
     let builds = service.store.newest_routed(&filter).await?;
-    Ok(Json(builds.into_iter().map(|build| RoutedBuild::of(build, Vec::new())).collect()))
+    let mut told: Vec<_> =
+        builds.into_iter().map(|build| RoutedBuild::of(build, Vec::new())).collect();
+    say_what_they_wait_for(&service, told.iter_mut().collect()).await?;
+    Ok(Json(told))
 }
 
 /// Has a build claimed by the run that comes with the key of the attempt that counts.

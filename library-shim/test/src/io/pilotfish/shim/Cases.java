@@ -35,6 +35,7 @@ final class Cases {
         golden.check("matrix", "matrix", setup -> { });
         golden.check("lock", "lock", setup -> { });
         golden.check("lock-without-plugin", "lock", setup -> StepDescriptor.KNOWN.remove("lock"));
+        locks();
         golden.check("credentials", "credentials", setup -> { });
         golden.check("approval", "approval", setup -> { });
         golden.check("reports", "reports", setup -> setup.world.tests = new PlayWorld.Tests(3, 0, 1));
@@ -75,6 +76,35 @@ final class Cases {
         golden.check("claimed", "sequence", setup -> claims(setup, null));
         golden.check("claim-lost", "sequence", setup -> claims(setup, "https://other.example.com/job/team/job/web/3/"));
         golden.check("digest", "sequence", setup -> setup.build.parameter("PILOTFISH_PLAN", setup.bridge.digest()));
+    }
+
+    /** Locks of the bridge: waited for, given back in each ending, and what is done where there are none. */
+    private void locks() throws Exception {
+        Map<String, Object> holder = Map.of("build", "b-9", "page", "/builds/b-9");
+        Map<String, Object> second = Map.of("state", "waiting", "reason", "place 2 for the lock production: stage deploy of team/web #6 at second has it",
+            "holder", holder, "again_in_seconds", 15);
+        Map<String, Object> next = Map.of("state", "waiting", "reason", "place 1 for the lock production, which is free", "again_in_seconds", 5);
+        golden.check("lock-waited-for", "lock", setup -> setup.bridge.locks.addAll(List.of(second, second, next)));
+        golden.check("lock-of-a-stage-that-fails", "lock", setup -> setup.world.happens.put("say", "fail"));
+        golden.check("lock-of-a-build-that-is-stopped", "lock", setup -> setup.world.happens.put("say", "stop"));
+        golden.check("lock-not-waited-for", "lock", setup -> {
+            setup.bridge.locks.addAll(List.of(second, second));
+            setup.world.happens.put("sleep#2", "stop");
+        });
+        golden.check("lock-of-an-old-bridge", "lock", setup -> setup.bridge.isOld = true);
+        golden.check("lock-of-an-old-bridge-without-plugin", "lock", setup -> {
+            setup.bridge.isOld = true;
+            StepDescriptor.KNOWN.remove("lock");
+        });
+        golden.check("lock-of-a-bridge-that-is-away", "lock", setup -> setup.bridge.losesLocks = true);
+        golden.check("lock-that-another-has-while-the-bridge-is-away", "lock", setup -> {
+            setup.bridge.locks.add(second);
+            setup.bridge.lockTroubles = 8;
+        });
+        golden.check("lock-of-a-bridge-that-is-away-without-plugin", "lock", setup -> {
+            setup.bridge.losesLocks = true;
+            StepDescriptor.KNOWN.remove("lock");
+        });
     }
 
     /** A build that the bridge started, perhaps at several masters. */

@@ -47,11 +47,21 @@ final class FakeBridge implements AutoCloseable {
     final List<Map.Entry<Integer, String>> troubles = new ArrayList<>();
     /** Breaks off each connection that brings events. */
     boolean losesEvents;
+    /** The same for locks. */
+    boolean losesLocks;
     /** The run that has the build already. */
     String claimedBy;
     final List<Object> claimed = new ArrayList<>();
     /** What is known of the build and its pod, each time that it is asked for. */
     final List<Map<String, Object>> start = new ArrayList<>();
+    /** What is said of locks, each time that one is asked for; that it is held where nothing is left. */
+    final List<Map<String, Object>> locks = new ArrayList<>();
+    /** What was asked about locks. */
+    final List<String> lockRequests = new ArrayList<>();
+    /** So many requests for locks are lost after the first one. */
+    int lockTroubles;
+    /** Knows no locks. */
+    boolean isOld;
     /** What each evaluation is refused by. */
     String refusesEvaluations;
 
@@ -89,7 +99,11 @@ final class FakeBridge implements AutoCloseable {
         String answer;
         try {
             boolean plans = path.equals("/v1/plans");
-            if (losesEvents && path.endsWith("/events")) {
+            if (path.endsWith("/locks") && locks.isEmpty() && lockTroubles-- > 0) {
+                exchange.close();
+                return;
+            }
+            if (losesEvents && path.endsWith("/events") || losesLocks && path.contains("/locks")) {
                 exchange.close();
                 return;
             }
@@ -112,6 +126,14 @@ final class FakeBridge implements AutoCloseable {
                 answer = plan(body);
             } else if (path.equals("/v1/builds/b-1") && exchange.getRequestMethod().equals("GET")) {
                 answer = JsonOutput.toJson(start.isEmpty() ? Map.of("id", "b-1") : start.remove(0));
+            } else if (path.contains("/locks") && isOld) {
+                status = 404;
+                answer = JsonOutput.toJson(Map.of("title", "Not found", "detail", "there is no such path"));
+            } else if (path.startsWith("/v1/builds/b-1/locks")) {
+                boolean asks = path.endsWith("/locks");
+                lockRequests.add((asks ? "lock: " : "release: ") + body.get("stage"));
+                Map<String, Object> held = Map.of("state", asks ? "held" : "free");
+                answer = JsonOutput.toJson(asks && !locks.isEmpty() ? locks.remove(0) : held);
             } else if (path.endsWith("/evaluate")) {
                 evaluations.add(body);
                 if (refusesEvaluations != null) status = 401;

@@ -80,6 +80,7 @@ final class Golden {
                 text.append("event ").append(shown.remove("sequence")).append(": ").append(shown.remove("type")).append(' ').append(shown).append('\n');
             }
             for (Object claim : bridge.claimed) text.append("claim: ").append(new TreeMap<Object, Object>((Map<?, ?>) claim)).append('\n');
+            for (String one : bridge.lockRequests) text.append(one).append('\n');
             for (Map<?, ?> question : bridge.questions) text.append("question: ").append(new TreeMap<Object, Object>(question)).append('\n');
             for (Object facts : bridge.evaluations) text.append("facts: ").append(new TreeMap<Object, Object>((Map<?, ?>) facts)).append('\n');
             compare(name, setup.world.recorder.steady(text.toString()));

@@ -45,8 +45,9 @@ final class PlayWorld extends World {
                 String path = call.argument("file").toString();
                 String text = files.entrySet().stream().filter(one -> path.endsWith(one.getKey())).map(Map.Entry::getValue).findFirst().orElse(null);
                 return call.name().equals("readFile") ? text : (Object) (text != null);
-            case "sh", "input":
-                String label = String.valueOf(call.argument(call.name().equals("sh") ? "label" : "message"));
+            case "sh", "input", "sleep":
+                Map<String, String> names = Map.of("sh", "label", "input", "message");
+                String label = names.containsKey(call.name()) ? String.valueOf(call.argument(names.get(call.name()))) : "sleep";
                 String how = happens.get(label + "#" + runs.merge(label, 1, Integer::sum));
                 if (how == null) how = happens.getOrDefault(label, "pass");
                 return happened(how);
