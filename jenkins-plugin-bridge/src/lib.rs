@@ -10,6 +10,7 @@
 // The schema of parameter schemas is one large `json!`.
 #![recursion_limit = "256"]
 
+pub mod archive;
 mod canonical;
 pub mod catalog;
 pub mod cli;
@@ -23,6 +24,7 @@ pub mod operator;
 pub mod plan;
 pub mod pod;
 pub mod pod_run;
+pub mod report;
 pub mod rest;
 pub mod route;
 pub mod run;

@@ -7,15 +7,21 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-pub use file::{ForgeKind, ForgeSpec, ForgesFile};
+pub use file::{BuildEvent, ForgeKind, ForgeSpec, ForgesFile, WebhookSpec};
 
 use crate::error::{BridgeError, Problem};
+use crate::triggers::matching::{Globs, globs};
 
 /// The most bytes of a secret.
 const SECRET_BYTES: u64 = 4096;
+/// The most time for a connection.
+const CONNECT: Duration = Duration::from_secs(5);
+/// The most time of a request.
+const REQUEST: Duration = Duration::from_secs(15);
 /// The fewest: a shorter one is guessed from one signed webhook.
 const SECRET_LEAST: usize = 16;
 
@@ -27,6 +33,73 @@ pub struct Forge {
     pub spec: ForgeSpec,
     /// What it signs webhooks with: several while one is being changed.
     pub secrets: Vec<Zeroizing<String>>,
+    /// What statuses of commits are set with.
+    pub token: Option<Zeroizing<String>>,
+    /// For its API.
+    pub http: reqwest::Client,
+}
+
+impl Forge {
+    /// Address of its API, without a slash at the end.
+    #[must_use]
+    pub fn api(&self) -> String {
+        let url = self.spec.url.trim_end_matches('/');
+        match (&self.spec.api_url, self.spec.kind) {
+            (Some(api), _) => api.trim_end_matches('/').to_owned(),
+            (None, ForgeKind::Github) if folded(url) == "https://github.com" => {
+                "https://api.github.com".to_owned()
+            }
+            (None, ForgeKind::Github) => format!("{url}/api/v3"),
+            (None, ForgeKind::Gitlab) => format!("{url}/api/v4"),
+            (None, ForgeKind::Gitea | ForgeKind::Git) => format!("{url}/api/v1"),
+        }
+    }
+}
+
+/// Somebody who is told what becomes of builds.
+pub struct Webhook {
+    /// Its name.
+    pub name: String,
+    /// What is declared about it.
+    pub spec: WebhookSpec,
+    /// What webhooks are signed with.
+    pub secret: Option<Zeroizing<String>>,
+    /// For its address.
+    pub http: reqwest::Client,
+    jobs: Option<Globs>,
+}
+
+impl fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Webhook").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Webhook {
+    /// Whether it is told of an event of a build of a job.
+    #[must_use]
+    pub fn wants(&self, event: BuildEvent, job: &str) -> bool {
+        self.spec.events.contains(&event) && self.jobs.as_ref().is_none_or(|globs| globs.has(job))
+    }
+
+    /// Its name among those that are told something.
+    #[must_use]
+    pub fn target(&self) -> String {
+        format!("webhook:{}", self.name)
+    }
+}
+
+/// A client for requests that are short, and never follow to another place.
+fn client(ca_files: &[PathBuf]) -> Result<reqwest::Client, String> {
+    let tls = crate::rest::tls_client_config(ca_files).map_err(|error| error.to_string())?;
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .user_agent(concat!("pilotfish-bridge/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT)
+        .timeout(REQUEST)
+        .build()
+        .map_err(|error| error.to_string())
 }
 
 impl fmt::Debug for Forge {
@@ -39,6 +112,8 @@ impl fmt::Debug for Forge {
 #[derive(Debug, Default)]
 pub struct Forges {
     all: BTreeMap<String, Arc<Forge>>,
+    webhooks: Vec<Arc<Webhook>>,
+    public_url: Option<String>,
 }
 
 /// An address of a repository in the form in which two of them are compared: forges do not tell letters apart
@@ -82,11 +157,52 @@ impl Forges {
                     )),
                 }
             }
-            let forge = Forge { name: name.to_string(), spec: spec.clone(), secrets };
-            all.insert(name.to_string(), Arc::new(forge));
+            let mut add = |field: &str, message: String| {
+                wrong.push(Problem::new(format!("forges.{name}.{field}"), message));
+            };
+            let beside = |file: &PathBuf| directory.join(file);
+            let token = spec.token_file.as_ref().map(|file| secret(&beside(file))).transpose();
+            let token = token.map_err(|message| add("token_file", message)).ok().flatten();
+            let ca_files: Vec<PathBuf> = spec.ca_files.iter().map(beside).collect();
+            let http = client(&ca_files).map_err(|message| add("ca_files", message)).ok();
+            let mut spec = spec.clone();
+            for (field, file) in [
+                ("git_credentials_file", &mut spec.git_credentials_file),
+                ("ssh_key_file", &mut spec.ssh_key_file),
+                ("ssh_known_hosts_file", &mut spec.ssh_known_hosts_file),
+            ] {
+                if let Some(file) = file {
+                    *file = std::path::absolute(directory.join(&*file)).unwrap_or_default();
+                    if !file.is_file() {
+                        add(field, format!("{} is not there", file.display()));
+                    }
+                }
+            }
+            if let Some(http) = http {
+                let forge = Forge { name: name.to_string(), spec, secrets, token, http };
+                all.insert(name.to_string(), Arc::new(forge));
+            }
+        }
+        let mut webhooks = Vec::new();
+        for (name, spec) in &read.webhooks {
+            let mut add = |field: &str, message: String| {
+                wrong.push(Problem::new(format!("webhooks.{name}.{field}"), message));
+            };
+            let key =
+                spec.secret_file.as_ref().map(|file| secret(&directory.join(file))).transpose();
+            let key = key.map_err(|message| add("secret_file", message)).ok().flatten();
+            let ca_files: Vec<PathBuf> =
+                spec.ca_files.iter().map(|file| directory.join(file)).collect();
+            let http = client(&ca_files).map_err(|message| add("ca_files", message)).ok();
+            let jobs = (!spec.jobs.is_empty()).then(|| globs(&spec.jobs)).transpose();
+            let jobs = jobs.map_err(|message| add("jobs", message)).ok().flatten();
+            if let Some(http) = http {
+                let (name, spec) = (name.to_string(), spec.clone());
+                webhooks.push(Arc::new(Webhook { name, spec, secret: key, http, jobs }));
+            }
         }
         if wrong.is_empty() {
-            Ok(Self { all })
+            Ok(Self { all, webhooks, public_url: read.public_url.clone() })
         } else {
             Err(BridgeError::Forges(wrong.into_iter().map(|one| one.in_file(file)).collect()))
         }
@@ -98,9 +214,21 @@ impl Forges {
         self.all.get(name)
     }
 
-    /// The names of all.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.all.keys().map(String::as_str)
+    /// All forges.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Forge>> {
+        self.all.values()
+    }
+
+    /// Those who are told what becomes of builds.
+    pub fn webhooks(&self) -> impl Iterator<Item = &Arc<Webhook>> {
+        self.webhooks.iter()
+    }
+
+    /// The page of a build here; nothing where the bridge does not know its own address.
+    #[must_use]
+    pub fn page_of(&self, build: &str) -> Option<String> {
+        let base = self.public_url.as_ref()?.trim_end_matches('/');
+        Some(format!("{base}/builds/{build}"))
     }
 
     /// The forge that has a repository, and what it is called there: `acme/web`.

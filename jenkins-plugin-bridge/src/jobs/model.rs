@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::model::{Api, Identifier};
 use crate::error::Problem;
 use crate::masters::file::Label;
+use crate::report::StatusSpec;
 use crate::rest::JobName;
 use crate::route::LostPolicy;
 use crate::triggers::Triggers;
@@ -59,6 +60,9 @@ pub struct JobSpec {
     /// at each.
     #[serde(default, skip_serializing_if = "Triggers::is_empty")]
     pub triggers: Triggers,
+    /// Statuses of the commits that its builds are of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statuses: Option<StatusSpec>,
 }
 
 /// Marks a file of jobs.
@@ -161,6 +165,7 @@ pub fn problems(job: &JobSpec) -> Vec<Problem> {
     }
     let declared: Vec<&str> = job.parameters.keys().map(String::as_str).collect();
     all.extend(job.triggers.problems(&job.name, &declared));
+    all.extend(job.statuses.iter().flat_map(|one| one.problems(&declared)));
     all
 }
 

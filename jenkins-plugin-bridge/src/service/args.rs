@@ -29,6 +29,7 @@ use super::sign::KeyRing;
 use super::state::{Service, ServiceOptions};
 use super::store::Store;
 use super::traces::{self, LogFormat};
+use crate::archive::Archive;
 use crate::cluster::Clusters;
 use crate::error::{BridgeError, Problem};
 use crate::forges::Forges;
@@ -75,6 +76,15 @@ pub struct ServeArgs {
     /// File of forges: whose webhooks are taken, and where repositories live.
     #[arg(long, value_name = "FILE", requires = "masters")]
     pub forges: Option<PathBuf>,
+    /// Directory where logs, test results and artefacts of finished builds are kept. Replicas share it.
+    #[arg(long, value_name = "DIR", requires = "masters")]
+    pub archive: Option<PathBuf>,
+    /// Days that builds are kept there; no longer than --keep-days.
+    #[arg(long, value_name = "DAYS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3650))]
+    pub archive_days: u32,
+    /// MiB of the artefacts of one build that are kept there; 0 for their list only.
+    #[arg(long, value_name = "MIB", default_value_t = 100, value_parser = clap::value_parser!(u64).range(0..=10_240))]
+    pub archive_artifacts: u64,
     /// File of clusters: which controllers' builds run in pods, of which profile and where.
     #[arg(long, value_name = "FILE")]
     pub clusters: Option<PathBuf>,
@@ -241,7 +251,8 @@ pub async fn serve(args: &ServeArgs) -> Result<(), BridgeError> {
             .with_masters(masters)
             .with_clusters(clusters)
             .with_forges(Arc::new(forges))
-            .with_login(login),
+            .with_login(login)
+            .with_archive(archive(args)?),
     );
     let holder = replica();
     let watches = pods::watch(&service, holder.clone()).await;
@@ -280,6 +291,14 @@ pub async fn serve(args: &ServeArgs) -> Result<(), BridgeError> {
 /// Why it cannot be started.
 pub(crate) fn start_log(format: LogFormat, level: LevelFilter) -> Result<(), BridgeError> {
     traces::start(format, level, None).map(drop).map_err(refused)
+}
+
+fn archive(args: &ServeArgs) -> Result<Option<Archive>, BridgeError> {
+    let Some(directory) = &args.archive else { return Ok(None) };
+    let keep = Duration::from_secs(u64::from(args.archive_days) * 24 * 3600);
+    Archive::open(directory, keep, args.archive_artifacts << 20)
+        .map(Some)
+        .map_err(|error| BridgeError::io(format!("make {}", directory.display()), error))
 }
 
 fn read_masters(file: &std::path::Path) -> Result<(Arc<Registry>, RouteLimits), BridgeError> {

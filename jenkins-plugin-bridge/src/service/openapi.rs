@@ -189,6 +189,21 @@ operations! {
     get_audit get "/v1/audit", Needs::Scope("audit:read"),
         None, Some(schema::<Vec<super::store::AuditRow>>), &[400, 401, 403],
         "Who did what, the newest first; of `who`, at most `limit`, and older than `before_ms` and `before_id`.";
+    get_outbox get "/v1/outbox", Needs::Scope("jobs:read"),
+        None, Some(schema::<Vec<routed::Undelivered>>), &[401, 403],
+        "Webhooks and statuses of commits that could not be delivered: those that are tried again, and those that were given up.";
+    retry_outbox post "/v1/outbox/retry", Needs::Scope("jobs:write"),
+        None, Some(schema::<routed::Retried>), &[401, 403],
+        "Has all that could not be delivered be tried again now.";
+    get_tests get "/v1/builds/{id}/tests", Needs::Scope("builds:read"),
+        None, Some(schema::<crate::rest::TestReport>), &[401, 403, 404, 502, 504],
+        "Test results of a build of the bridge, from the archive or from its master.";
+    get_artifacts get "/v1/builds/{id}/artifacts", Needs::Scope("builds:read"),
+        None, Some(schema::<routed::ArtifactList>), &[401, 403, 404, 502, 504],
+        "The artefacts of a build of the bridge, from the archive or from its master.";
+    get_artifact get "/v1/builds/{id}/artifacts/{number}", Needs::Scope("builds:read"),
+        None, None, &[400, 401, 403, 404],
+        "An artefact that is archived, by its place in the list from 0, as bytes.";
     get_keys get "/v1/keys", Needs::Nothing,
         None, Some(schema::<Vec<PublicKey>>), &[],
         "The public keys that plans are signed by.";

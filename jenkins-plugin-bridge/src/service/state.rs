@@ -13,6 +13,7 @@ use super::rate::{RateLimits, Rates};
 use super::session::LoginTries;
 use super::sign::KeyRing;
 use super::store::{Store, StoreError};
+use crate::archive::Archive;
 use crate::cluster::Clusters;
 use crate::forges::Forges;
 use crate::masters::Registry;
@@ -110,6 +111,8 @@ pub struct Service {
     pub route_now: tokio::sync::Notify,
     /// Where repositories live.
     pub forges: Arc<Forges>,
+    /// Where what builds left behind is kept.
+    pub archive: Option<Arc<Archive>>,
     /// Something has come that may start builds.
     pub trigger_now: tokio::sync::Notify,
     /// Webhooks that are read at the same time.
@@ -159,6 +162,7 @@ impl Service {
             masters: Arc::default(),
             route_now: tokio::sync::Notify::new(),
             forges: Arc::default(),
+            archive: None,
             trigger_now: tokio::sync::Notify::new(),
             hook_places: Arc::new(tokio::sync::Semaphore::new(HOOKS_AT_ONCE)),
             listening_ms: now_ms(),
@@ -172,6 +176,12 @@ impl Service {
     pub fn with_masters(mut self, masters: Arc<Registry>) -> Self {
         self.masters = masters;
         self
+    }
+
+    /// The same with an archive.
+    #[must_use]
+    pub fn with_archive(self, archive: Option<Archive>) -> Self {
+        Self { archive: archive.map(Arc::new), ..self }
     }
 
     /// The same with forges.

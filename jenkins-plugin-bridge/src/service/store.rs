@@ -1,6 +1,7 @@
 //! State: plans, builds, what they reported. One SQLite file by default, PostgreSQL by URL; the
 //! same statements for both.
 
+mod archives;
 mod audit;
 mod builds;
 mod checkpoint;
@@ -9,6 +10,7 @@ mod jobs;
 mod leases;
 mod locks;
 mod masters;
+mod outbox;
 mod routed;
 mod sessions;
 mod starts;
@@ -23,6 +25,7 @@ use sqlx::any::AnyPoolOptions;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AnyConnection, AnyPool, Connection as _, Executor as _, Row as _, SqlStr};
 
+pub use archives::ArchiveRow;
 pub use audit::AuditRow;
 pub use builds::{BuildRow, ClaimRow, EventsState};
 use checkpoint::Checkpoints;
@@ -30,6 +33,7 @@ pub use images::ImageUse;
 pub use jobs::{CopyRow, JobRow};
 pub use leases::LeaseRow;
 pub use locks::{LockQuestion, LockRow};
+pub use outbox::OutboxRow;
 pub use routed::{AttemptChange, BuildFilter, Change, NewBuild, StateFilter};
 pub use sessions::{LoginRow, SessionRow};
 use together::Together;
@@ -37,13 +41,15 @@ pub use triggers::{EventRow, TriggerRow};
 pub use usage::UsageRow;
 
 /// All changes of the tables, in order. A published one is never edited.
-const MIGRATIONS: [(i64, &str, &str); 7] = [
+const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "initial", include_str!("../../migrations/0001_initial.sql")),
     (2, "pods", include_str!("../../migrations/0002_pods.sql")),
     (10, "masters", include_str!("../../migrations/0010_masters.sql")),
     (20, "board", include_str!("../../migrations/0020_board.sql")),
     (55, "images", include_str!("../../migrations/0055_images.sql")),
     (60, "triggers", include_str!("../../migrations/0060_triggers.sql")),
+    (61, "reports", include_str!("../../migrations/0061_reports.sql")),
+    (62, "archives", include_str!("../../migrations/0062_archives.sql")),
     (70, "leases", include_str!("../../migrations/0070_leases.sql")),
 ];
 /// Connections to PostgreSQL.
@@ -125,11 +131,11 @@ impl Store {
                 })
             });
         let pool = options.connect(url).await?;
-        let migrations = MIGRATIONS.map(|(version, name, sql)| {
+        let migrations = MIGRATIONS.iter().map(|&(version, name, sql)| {
             let kind = MigrationType::Simple;
             Migration::new(version, name.into(), kind, SqlStr::from_static(sql), false)
         });
-        Migrator::with_migrations(migrations.into()).run(&pool).await?;
+        Migrator::with_migrations(migrations.collect()).run(&pool).await?;
         let together = is_sqlite.then(|| Together::start(pool.clone()));
         let checkpoints = if is_sqlite {
             let mut connection = AnyConnection::connect(url).await?;

@@ -1,5 +1,6 @@
 //! The service as its callers see it: over HTTP, on SQLite and on PostgreSQL.
 
+mod archive;
 mod board;
 mod builds;
 mod controller;
@@ -14,6 +15,7 @@ mod nodes;
 mod oidc;
 mod pods;
 mod postgres;
+mod reports;
 mod routed;
 mod triggers;
 mod world;
@@ -58,9 +60,12 @@ async fn a_build_goes_from_its_plan_to_its_end_on_postgresql() {
     locks::one_at_a_time(&world).await;
     locks::outlive_the_service(&world, &Store::open(&url).await.unwrap()).await;
     let url = database.url("triggers").unwrap();
-    let world = World::with_masters_and_forges(Some(&url), routed::unreachable_masters()).await;
+    let world =
+        World::with_masters_and_forges(Some(&url), routed::unreachable_masters(), triggers::forges)
+            .await;
     triggers::events_start_builds_once(&world).await;
     triggers::times_start_builds_once(&world).await;
+    reports::told_in_order(Some(&database.url("reports").unwrap())).await;
 }
 
 async fn whole_build(world: &World) {

@@ -9,12 +9,17 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::announce::{Followers, KnownUpstream};
 use super::cron::Schedule;
 use super::event::Event;
 use super::matching::EventMatcher;
 use super::model::{CronTrigger, Trigger};
+use super::polls::Polls;
+use super::upstream::{Graph, cycle};
+use crate::archive::copy_builds;
 use crate::forges::folded;
 use crate::jobs::JobSpec;
+use crate::report::send::{SendOptions, send_reports};
 use crate::service::leader::{LeaseTimes, lead};
 use crate::service::store::{EventRow, StoreError, TriggerRow};
 use crate::service::{BuildOrder, HttpProblem, Service, order_build};
@@ -24,7 +29,7 @@ const LEASE: &str = "triggers";
 /// Events that are looked at in one round.
 const EVENTS: i64 = 50;
 /// What cannot be started because something is not there now is tried again for so long, in milliseconds.
-const PATIENCE_MS: i64 = 3_600_000;
+pub(super) const PATIENCE_MS: i64 = 3_600_000;
 /// A time that is over by less is not missed, only late, in milliseconds.
 const LATE_MS: i64 = 120_000;
 /// The most jobs whose outcome is kept with an event.
@@ -35,13 +40,19 @@ const OUTCOMES: usize = 2_000;
 pub struct TriggerOptions {
     /// Between two rounds, where nothing says that something has come.
     pub tick: Duration,
+    /// How reports of builds are sent.
+    pub send: SendOptions,
     /// How the lease is held.
     pub lease: LeaseTimes,
 }
 
 impl Default for TriggerOptions {
     fn default() -> Self {
-        Self { tick: Duration::from_secs(1), lease: LeaseTimes::default() }
+        Self {
+            tick: Duration::from_secs(1),
+            send: SendOptions::default(),
+            lease: LeaseTimes::default(),
+        }
     }
 }
 
@@ -62,9 +73,29 @@ pub async fn run_triggers(service: Arc<Service>, holder: String, options: Trigge
 }
 
 async fn run(service: Arc<Service>, options: TriggerOptions) {
+    tokio::join!(
+        rounds(&service, options),
+        polls(&service, options),
+        send_reports(&service, options.send),
+        copy_builds(&service, options.tick)
+    );
+}
+
+/// Looks at repositories. It is beside the other rounds: a look may take a minute.
+async fn polls(service: &Arc<Service>, options: TriggerOptions) {
+    let mut polls = Polls::default();
+    loop {
+        if let Err(error) = polls.round(service).await {
+            tracing::warn!(%error, "repositories could not be looked at");
+        }
+        tokio::time::sleep(options.tick).await;
+    }
+}
+
+async fn rounds(service: &Arc<Service>, options: TriggerOptions) {
     let mut known = Known::default();
     loop {
-        if let Err(error) = known.round(&service).await {
+        if let Err(error) = known.round(service).await {
             tracing::warn!(%error, "triggers could not be looked at");
         }
         tokio::select! {
@@ -81,6 +112,7 @@ struct Known {
     /// By repository.
     events: HashMap<String, Vec<KnownEvent>>,
     cron: Vec<KnownCron>,
+    followers: Followers,
     states: HashMap<(String, String), TriggerRow>,
 }
 
@@ -98,13 +130,17 @@ struct KnownCron {
 }
 
 /// What came of an order.
-enum Ordered {
+pub(super) enum Ordered {
+    /// This build.
     Build(String),
+    /// Nothing, for good.
     Refused(String),
+    /// Nothing now.
     Later(String),
 }
 
-async fn order(
+/// Asks for a build. The same kind and key give the same build.
+pub(super) async fn order(
     service: &Service,
     job: &str,
     parameters: BTreeMap<String, String>,
@@ -125,7 +161,11 @@ impl Known {
         for event in service.store.new_events(EVENTS).await? {
             self.take_event(service, &event).await?;
         }
-        self.take_times(service).await
+        self.take_times(service).await?;
+        let changed = self.followers.round(service, |job, id| self.state(job, id)).await?;
+        self.states
+            .extend(changed.into_iter().map(|row| ((row.job.clone(), row.trigger.clone()), row)));
+        Ok(())
     }
 
     async fn refresh(&mut self, service: &Service) -> Result<(), StoreError> {
@@ -134,11 +174,28 @@ impl Known {
             return Ok(());
         }
         (self.events, self.cron) = (HashMap::new(), Vec::new());
+        self.followers = Followers::default();
+        let mut graph = Graph::new();
         let mut ids = std::collections::HashSet::new();
         for row in service.store.jobs().await?.into_iter().filter(|row| !row.is_removed) {
+            let before = row.spec.triggers.upstream.iter().map(|one| one.job.clone());
+            graph.insert(row.spec.name.clone(), before.collect());
+            if row.spec.statuses.is_some() {
+                self.followers.reporting.insert(row.spec.name.clone(), row.spec.clone());
+            }
             for trigger in row.spec.triggers.all() {
                 ids.insert((row.spec.name.clone(), trigger.id()));
                 self.add(&row.spec, trigger);
+            }
+        }
+        // Refused where a job is saved; two that were saved at the same moment may do it all the same.
+        for (job, followers) in &mut self.followers.upstream {
+            if let Some(way) = cycle(&graph, job) {
+                tracing::warn!(
+                    way = way.join(" → "),
+                    "jobs start each other; none of them is started so"
+                );
+                followers.retain(|one| !way.contains(&one.job));
             }
         }
         let states = service.store.triggers(None).await?;
@@ -166,6 +223,12 @@ impl Known {
                 }
                 Err(error) => tracing::warn!(job, error, "a trigger cannot be used"),
             },
+            Trigger::Upstream(one) => {
+                let all = self.followers.upstream.entry(one.job.clone()).or_default();
+                all.push(KnownUpstream { job, id, trigger: one.clone() });
+            }
+            // Those are looked at beside this.
+            Trigger::Poll(_) => {}
             Trigger::Cron(one) => match Schedule::parse(&one.schedule, &one.time_zone, &job) {
                 Ok(schedule) => {
                     self.cron.push(KnownCron { job, id, trigger: one.clone(), schedule });

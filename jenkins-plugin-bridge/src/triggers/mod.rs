@@ -5,12 +5,16 @@
 //! the one replica that leads it. Each build has an idempotency key made of what started it, so that a change
 //! of the leader, or an event that is delivered twice, starts nothing twice.
 
+mod announce;
 pub mod cron;
 pub mod duty;
 pub mod event;
 pub mod hooks;
 pub mod matching;
 pub mod model;
+pub mod poll;
+mod polls;
+pub mod upstream;
 
 pub use duty::{TriggerOptions, run_triggers};
 pub use event::{Event, EventKind};

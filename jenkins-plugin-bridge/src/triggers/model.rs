@@ -24,6 +24,12 @@ pub struct Triggers {
     /// Times.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cron: Vec<CronTrigger>,
+    /// Builds of other jobs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub upstream: Vec<UpstreamTrigger>,
+    /// Repositories that are looked at, where no webhook comes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub poll: Vec<PollTrigger>,
 }
 
 /// Events of a repository.
@@ -94,6 +100,52 @@ pub struct CronTrigger {
     pub skip_missed: bool,
 }
 
+/// The end of a build of another job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpstreamTrigger {
+    /// Full name of the other job. Jobs must not start each other in a circle.
+    pub job: String,
+    /// How its build must have ended.
+    #[serde(default)]
+    pub result: UpstreamResult,
+    /// Parameters that get the value of a parameter of that build, by its name there.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parameters: BTreeMap<String, String>,
+}
+
+/// How a build must have ended to start another one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum UpstreamResult {
+    /// Well.
+    #[default]
+    Success,
+    /// Well, or with tests that failed.
+    Unstable,
+    /// Somehow; one that never ran counts not.
+    Any,
+}
+
+/// A repository that is looked at for new commits, by `git ls-remote`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PollTrigger {
+    /// Address of the repository, as in a browser.
+    pub repository: String,
+    /// Branches, as globs. Each that has a new commit starts a build; the first look only remembers.
+    #[schemars(length(min = 1))]
+    pub branches: Vec<String>,
+    /// When, in the syntax of Jenkins: `H/5 * * * *`.
+    pub schedule: String,
+    /// Time zone of the schedule; UTC unless given.
+    #[serde(default = "utc", skip_serializing_if = "is_utc")]
+    pub time_zone: String,
+    /// Parameters that are set from what was found: its branch, commit and repository.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parameters: BTreeMap<String, EventField>,
+}
+
 fn pushes() -> BTreeSet<EventKind> {
     BTreeSet::from([EventKind::Push])
 }
@@ -118,6 +170,10 @@ pub enum Trigger<'t> {
     Event(&'t EventTrigger),
     /// Times.
     Cron(&'t CronTrigger),
+    /// The end of another build.
+    Upstream(&'t UpstreamTrigger),
+    /// New commits.
+    Poll(&'t PollTrigger),
 }
 
 impl Trigger<'_> {
@@ -127,6 +183,8 @@ impl Trigger<'_> {
         match self {
             Self::Event(_) => "event",
             Self::Cron(_) => "cron",
+            Self::Upstream(_) => "upstream",
+            Self::Poll(_) => "poll",
         }
     }
 
@@ -136,6 +194,8 @@ impl Trigger<'_> {
         let text = match self {
             Self::Event(one) => serde_json::to_string(one),
             Self::Cron(one) => serde_json::to_string(one),
+            Self::Upstream(one) => serde_json::to_string(one),
+            Self::Poll(one) => serde_json::to_string(one),
         };
         let digest = crate::plan::digest_of(&text.unwrap_or_default());
         let short = digest.trim_start_matches("sha256:").get(..16).unwrap_or_default().to_owned();
@@ -151,6 +211,10 @@ impl Trigger<'_> {
                 format!("{} of {}", kinds.join(", "), one.repository)
             }
             Self::Cron(one) => format!("{} ({})", one.schedule.trim(), one.time_zone),
+            Self::Upstream(one) => format!("{} ended", one.job),
+            Self::Poll(one) => {
+                format!("{} at {} ({})", one.repository, one.schedule.trim(), one.time_zone)
+            }
         }
     }
 }
@@ -165,7 +229,9 @@ impl Triggers {
     /// All of them.
     pub fn all(&self) -> impl Iterator<Item = Trigger<'_>> {
         let events = self.events.iter().map(Trigger::Event);
-        events.chain(self.cron.iter().map(Trigger::Cron))
+        let upstream = self.upstream.iter().map(Trigger::Upstream);
+        let poll = self.poll.iter().map(Trigger::Poll);
+        events.chain(self.cron.iter().map(Trigger::Cron)).chain(upstream).chain(poll)
     }
 
     /// Everything that is wrong with the triggers of a job. `parameters` are those that it declares.
@@ -175,7 +241,13 @@ impl Triggers {
         let mut add = |path: String, message: String| {
             all.push(Problem::new(format!("triggers.{path}"), message));
         };
-        for (kind, count) in [("events", self.events.len()), ("cron", self.cron.len())] {
+        let counts = [
+            ("events", self.events.len()),
+            ("cron", self.cron.len()),
+            ("upstream", self.upstream.len()),
+            ("poll", self.poll.len()),
+        ];
+        for (kind, count) in counts {
             if count > TRIGGERS {
                 add(kind.to_owned(), format!("more than {TRIGGERS} triggers"));
             }
@@ -192,11 +264,7 @@ impl Triggers {
                     add(at(field), message);
                 }
             }
-            for name in one.parameters.keys() {
-                if !parameters.contains(&name.as_str()) {
-                    add(at(&format!("parameters.{name}")), no_parameter(name, parameters));
-                }
-            }
+            undeclared(&at("parameters"), one.parameters.keys(), parameters, &mut add);
         }
         for (index, one) in self.cron.iter().enumerate() {
             let at = |field: &str| format!("cron.{index}.{field}");
@@ -205,16 +273,36 @@ impl Triggers {
                     add(at("schedule"), message);
                 }
             }
-            for name in one.parameters.keys() {
-                if !parameters.contains(&name.as_str()) {
-                    add(at(&format!("parameters.{name}")), no_parameter(name, parameters));
+            undeclared(&at("parameters"), one.parameters.keys(), parameters, &mut add);
+        }
+        for (index, one) in self.upstream.iter().enumerate() {
+            let at = |field: &str| format!("upstream.{index}.{field}");
+            undeclared(&at("parameters"), one.parameters.keys(), parameters, &mut add);
+        }
+        for (index, one) in self.poll.iter().enumerate() {
+            let at = |field: &str| format!("poll.{index}.{field}");
+            if let Err(message) = globs(&one.branches) {
+                add(at("branches"), message);
+            }
+            if let Err(wrong) = Schedule::parse(&one.schedule, &one.time_zone, job) {
+                for message in wrong {
+                    add(at("schedule"), message);
                 }
             }
+            undeclared(&at("parameters"), one.parameters.keys(), parameters, &mut add);
         }
         all
     }
 }
 
-fn no_parameter(name: &str, known: &[&str]) -> String {
-    format!("the job has no parameter `{name}`{}", nearest_hint(name, known.iter().copied()))
+fn undeclared<'n>(
+    path: &str,
+    names: impl Iterator<Item = &'n String>,
+    declared: &[&str],
+    add: &mut impl FnMut(String, String),
+) {
+    for name in names.filter(|name| !declared.contains(&name.as_str())) {
+        let hint = nearest_hint(name, declared.iter().copied());
+        add(format!("{path}.{name}"), format!("the job has no parameter `{name}`{hint}"));
+    }
 }

@@ -1,5 +1,6 @@
 //! The operations on plans and the catalog, and those that need no token.
 
+mod archive;
 mod audit;
 mod builds;
 mod hooks;
@@ -28,9 +29,10 @@ use crate::service::problem::Problem;
 use crate::service::sign::PublicKey;
 use crate::service::state::{Service, StoredPlan};
 
+pub use archive::{get_artifact, get_artifacts, get_tests};
 pub use audit::{AUDIT_ROWS, AuditQuery, get_audit};
 pub use builds::{add_events, claim_build, evaluate_plan, get_build};
-pub use hooks::{list_hooks, take_hook};
+pub use hooks::{get_outbox, list_hooks, retry_outbox, take_hook};
 pub use jobs::{get_job, keep_job, list_jobs, remove_job, save_job};
 pub use leases::{ask_lock, break_lock, list_locks, release_lock};
 pub use masters::{check_master, get_labels, get_masters};

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::archive::KeptArtifact;
 use crate::jobs::{CopyState, JobSpec};
 use crate::masters::file::Label;
 use crate::route::{Attempt, Build, BuildState, LostPolicy};
 use crate::service::store::{BuildFilter, StateFilter};
-use crate::service::store::{EventRow, TriggerRow};
+use crate::service::store::{EventRow, OutboxRow, TriggerRow};
 use crate::triggers::Event;
 use crate::triggers::duty::Outcome;
 use crate::triggers::model::Trigger;
@@ -324,4 +325,60 @@ impl HookDelivery {
             jobs: serde_json::from_str(&row.outcome).unwrap_or_default(),
         }
     }
+}
+
+/// A webhook or a status that could not be delivered.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Undelivered {
+    /// Who was to be told: `webhook:NAME` or `status:FORGE`.
+    pub target: String,
+    /// What it is about.
+    pub item: String,
+    /// It was given up.
+    pub is_dead: bool,
+    /// Tries that failed.
+    pub tries: i64,
+    /// When it is tried again, in milliseconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_ms: Option<i64>,
+    /// Why the last try failed.
+    pub error: String,
+    /// When it was to be told first.
+    pub created_ms: i64,
+}
+
+impl Undelivered {
+    /// A message as it is shown.
+    #[must_use]
+    pub fn of(row: OutboxRow) -> Self {
+        let is_dead = row.state == "dead";
+        Self {
+            target: row.target,
+            item: row.item,
+            is_dead,
+            tries: row.tries,
+            next_ms: (!is_dead).then_some(row.next_ms),
+            error: row.error,
+            created_ms: row.created_ms,
+        }
+    }
+}
+
+/// What is tried again.
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
+pub struct Retried {
+    /// How many messages.
+    pub messages: u64,
+}
+
+/// The artefacts of a build.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct ArtifactList {
+    /// They are in the archive. Otherwise they are at the master of the build.
+    pub is_archived: bool,
+    /// In the order of their numbers, from 0.
+    pub artifacts: Vec<KeptArtifact>,
+    /// What could not be kept of the build, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
 }

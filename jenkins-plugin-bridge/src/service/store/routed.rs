@@ -9,7 +9,7 @@ use super::{Store, StoreError};
 use crate::route::{Attempt, Build, BuildState};
 
 /// The columns of a build, in the order in which they are read.
-const COLUMNS: &str = "id, job, number, state, version, body, master, attempt, key, queue_item, url, \
+pub(super) const COLUMNS: &str = "id, job, number, state, version, body, master, attempt, key, queue_item, url, \
      reason, result, created_ms, changed_ms, started_ms, finished_ms";
 
 /// Builds that are looked at by one statement of a search.
@@ -450,7 +450,7 @@ async fn change(
     Ok(true)
 }
 
-fn build_row(row: &AnyRow) -> Result<Build, StoreError> {
+pub(super) fn build_row(row: &AnyRow) -> Result<Build, StoreError> {
     let state: String = row.try_get(3)?;
     let body: String = row.try_get(5)?;
     Ok(Build {

@@ -12,10 +12,15 @@ use crate::service::store::{AttemptChange, Change, Store};
 
 /// A registry with a master that nobody reaches: these tests make no request there.
 pub fn unreachable_masters() -> Arc<Registry> {
+    masters_at("http://127.0.0.1:1/")
+}
+
+/// A registry with a master at an address.
+pub fn masters_at(url: &str) -> Arc<Registry> {
     let mut token = tempfile::NamedTempFile::new().unwrap();
     token.write_all(b"11aabb").unwrap();
     let text = format!(
-        "api: pilotfish/v1\nkind: masters\nmasters:\n  main: {{url: 'http://127.0.0.1:1/', user: bridge, \
+        "api: pilotfish/v1\nkind: masters\nmasters:\n  main: {{url: '{url}', user: bridge, \
          token_file: {}, proxy: none, labels: [linux]}}\n",
         token.path().display()
     );

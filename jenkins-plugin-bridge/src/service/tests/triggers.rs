@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::routed::unreachable_masters;
 use super::world::{OPERATOR, READER, World};
 use crate::forges::{Forges, ForgesFile};
+use crate::report::send::SendOptions;
 use crate::service::leader::LeaseTimes;
 use crate::service::store::TriggerRow;
 use crate::triggers::{TriggerOptions, run_triggers};
@@ -26,7 +27,7 @@ pub fn forges(directory: &Path) -> Arc<Forges> {
 }
 
 pub async fn world() -> World {
-    World::with_masters_and_forges(None, unreachable_masters()).await
+    World::with_masters_and_forges(None, unreachable_masters(), forges).await
 }
 
 fn job(name: &str, triggers: &Value) -> Value {
@@ -62,11 +63,12 @@ fn push(branch: &str, commit: char) -> Value {
         "repository": {"full_name": "Acme/web"}, "sender": {"login": "mona"}, "commits": []})
 }
 
-fn options() -> TriggerOptions {
+pub fn options() -> TriggerOptions {
     let beat = Duration::from_millis(20);
     let lease =
         LeaseTimes { beat, still: Duration::from_millis(300), give_up: Duration::from_millis(200) };
-    TriggerOptions { tick: beat, lease }
+    let send = SendOptions { tick: beat, pause: Duration::from_millis(50) };
+    TriggerOptions { tick: beat, send, lease }
 }
 
 async fn builds(world: &World) -> Vec<Value> {
@@ -74,7 +76,7 @@ async fn builds(world: &World) -> Vec<Value> {
 }
 
 /// Waits for something that a duty does.
-async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+pub async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     for _ in 0..600 {
         if is_so().await {
             return;

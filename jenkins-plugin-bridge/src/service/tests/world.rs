@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::archive::Archive;
 use crate::cluster::Clusters;
 use crate::forges::Forges;
 use crate::masters::Registry;
@@ -106,6 +107,7 @@ struct Around {
     clusters: Clusters,
     forges: Arc<Forges>,
     login: Option<Provider>,
+    archive: Option<Archive>,
 }
 
 /// What came back.
@@ -209,12 +211,27 @@ impl World {
     }
 
     /// With masters and a forge, on a database or on SQLite.
-    pub async fn with_masters_and_forges(database: Option<&str>, masters: Arc<Registry>) -> Self {
+    pub async fn with_masters_and_forges(
+        database: Option<&str>,
+        masters: Arc<Registry>,
+        forges: impl FnOnce(&Path) -> Arc<Forges>,
+    ) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let file = format!("sqlite:{}?mode=rwc", directory.path().join("state.db").display());
-        let forges = super::triggers::forges(directory.path());
+        let forges = forges(directory.path());
         let around = Around { masters, forges, ..Around::default() };
         Self::start_in(directory, database.unwrap_or(&file), None, around, |_| {}).await
+    }
+
+    /// With masters and an archive that keeps so many bytes of artefacts.
+    pub async fn with_archive(masters: Arc<Registry>, artifact_bytes: u64) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}?mode=rwc", directory.path().join("state.db").display());
+        let keep = std::time::Duration::from_secs(86_400);
+        let archive =
+            Archive::open(&directory.path().join("archive"), keep, artifact_bytes).unwrap();
+        let around = Around { masters, archive: Some(archive), ..Around::default() };
+        Self::start_in(directory, &url, None, around, |_| {}).await
     }
 
     pub async fn start(
@@ -296,7 +313,10 @@ impl World {
         change(&mut options);
         let service = Service::new(catalog, store, tokens(), keys, around.controllers, options);
         let service = service.with_masters(around.masters).with_clusters(around.clusters);
-        let service = service.with_forges(around.forges).with_login(around.login);
+        let service = service
+            .with_forges(around.forges)
+            .with_login(around.login)
+            .with_archive(around.archive);
         let service = Arc::new(service);
         let scheme = if tls.is_some() { "https" } else { "http" };
         let server =

@@ -212,8 +212,11 @@ fn a_body_is_one_event_whatever_its_delivery_is_called() {
 fn everything_that_is_wrong_with_forges_is_told_at_once() {
     let text = "api: pilotfish/v1\nkind: forges\nforges:\n  \
         a: {kind: github, url: 'https://github.com', webhook_secret_files: [none, short]}\n  \
-        b: {kind: git, url: 'https://GitHub.com/', webhook_secret_files: [short]}\n  \
-        c: {kind: gitlab, url: 'ssh://git@gitlab.com'}\n";
+        b: {kind: git, url: 'https://GitHub.com/', webhook_secret_files: [short], token_file: t}\n  \
+        c: {kind: gitlab, url: 'ssh://git@gitlab.com', git_url: 'ssh://git@gitlab.com'}\n  \
+        d: {kind: gitlab, url: 'https://gitlab.com', git_url: 'https://bot:5ecret@gitlab.com'}\n  \
+        e: {kind: git, url: 'https://e', git_url: 'ssh://bot:5ecret@e/x'}\n\
+        webhooks:\n  w: {url: 'https://w', events: [], jobs: ['[']}\n";
     let message = |error: crate::BridgeError| {
         error.problems().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
     };

@@ -95,11 +95,15 @@ pub async fn add_events(
         return Err(Problem::missing("build"));
     }
     input.take_key(&service, &caller).await?;
-    build_row(&service, &id).await?;
+    let row = build_row(&service, &id).await?;
     let plan = service.plan(&claims.digest).await?.ok_or_else(|| Problem::missing("plan"))?;
     let rows = checked(&input.value, &plan)?;
     match service.store.add_events(&id, &rows, service.now_signed()).await? {
         EventsState::Added(added) => {
+            if added > 0 {
+                let (master, job) = (&row.controller, &row.job);
+                service.store.stages_changed(master, job, row.number).await?;
+            }
             service.metrics.events.fetch_add(u64::try_from(added).unwrap_or(0), Relaxed);
             give_locks_back(&service, &id, &plan, &input.value).await?;
             Ok(Json(EventsAnswer { received: rows.len(), added }))

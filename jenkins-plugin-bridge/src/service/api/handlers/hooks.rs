@@ -11,7 +11,8 @@ use axum::http::HeaderMap;
 
 use super::App;
 use crate::service::api::extract::Authenticated;
-use crate::service::api::routed::{HookAnswer, HookDelivery};
+use crate::service::api::routed::{HookAnswer, HookDelivery, Retried, Undelivered};
+use crate::service::audit::acts;
 use crate::service::auth::Scope;
 use crate::service::new_token;
 use crate::service::problem::Problem;
@@ -102,4 +103,23 @@ pub async fn list_hooks(
     caller.access(Scope::JobsRead)?;
     let rows = service.store.newest_events(LISTED).await?;
     Ok(Json(rows.into_iter().map(HookDelivery::of).collect()))
+}
+
+pub async fn get_outbox(
+    State(service): App,
+    Authenticated(caller): Authenticated,
+) -> Result<Json<Vec<Undelivered>>, Problem> {
+    caller.access(Scope::JobsRead)?;
+    let rows = service.store.failed_messages(LISTED).await?;
+    Ok(Json(rows.into_iter().map(Undelivered::of).collect()))
+}
+
+pub async fn retry_outbox(
+    State(service): App,
+    Authenticated(caller): Authenticated,
+) -> Result<Json<Retried>, Problem> {
+    acts("tell again", "all that could not be delivered");
+    caller.access(Scope::JobsWrite)?;
+    let messages = service.store.retry_messages(service.now_ms()).await?;
+    Ok(Json(Retried { messages }))
 }

@@ -15,6 +15,7 @@ use crate::service::auth::Scope;
 use crate::service::problem::Problem;
 use crate::service::state::Service;
 use crate::service::store::{CopyRow, JobRow};
+use crate::triggers::upstream::{Graph, cycle};
 
 pub async fn save_job(
     State(service): App,
@@ -32,7 +33,7 @@ pub async fn save_job(
         let message = format!("the catalog has no pipeline `{}`{hint}", spec.pipeline);
         wrong.push(crate::error::Problem::new("pipeline", message));
     }
-    wrong.extend(elsewhere(&service, spec));
+    wrong.extend(elsewhere(&service, spec).await?);
     if !wrong.is_empty() {
         return Err(Problem::job(&wrong));
     }
@@ -42,24 +43,75 @@ pub async fn save_job(
     one(&service, &spec.name).await
 }
 
-/// What is wrong with the triggers of a job beside what is in the job itself.
-fn elsewhere(service: &Service, spec: &JobSpec) -> Vec<crate::error::Problem> {
+/// What is wrong with the triggers and statuses of a job beside what is in the job itself.
+async fn elsewhere(
+    service: &Service,
+    spec: &JobSpec,
+) -> Result<Vec<crate::error::Problem>, Problem> {
     let mut wrong = Vec::new();
+    let mut add = |path: String, message: String| {
+        wrong.push(crate::error::Problem::new(path, message));
+    };
     for (index, one) in spec.triggers.events.iter().enumerate() {
-        let mut add = |field: &str, message: String| {
-            let path = format!("triggers.events.{index}.{field}");
-            wrong.push(crate::error::Problem::new(path, message));
-        };
+        let path = format!("triggers.events.{index}.repository");
         match service.forges.of_repository(&one.repository) {
-            Err(message) => add("repository", message),
+            Err(message) => add(path, message),
             Ok((forge, _)) if forge.secrets.is_empty() => {
-                let name = &forge.name;
-                add("repository", format!("its forge {name} has no webhook_secret_files"));
+                add(path, format!("its forge {} has no webhook_secret_files", forge.name));
             }
             Ok(_) => {}
         }
     }
-    wrong
+    for (index, one) in spec.triggers.poll.iter().enumerate() {
+        if let Err(message) = service.forges.of_repository(&one.repository) {
+            add(format!("triggers.poll.{index}.repository"), message);
+        }
+    }
+    if let Some(statuses) = &spec.statuses {
+        let path = "statuses.repository".to_owned();
+        match service.forges.of_repository(&statuses.repository) {
+            Err(message) => add(path, message),
+            Ok((forge, _)) if forge.token.is_none() => {
+                add(path, format!("its forge {} has no token_file", forge.name));
+            }
+            Ok(_) => {}
+        }
+    }
+    if spec.triggers.upstream.is_empty() {
+        return Ok(wrong);
+    }
+    let jobs = service.store.jobs().await?;
+    let mut graph: Graph = BTreeMap::new();
+    let specs = jobs.iter().filter(|row| !row.is_removed).map(|row| &row.spec);
+    for known in specs.filter(|known| known.name != spec.name).chain([spec]) {
+        let before = known.triggers.upstream.iter().map(|one| one.job.clone());
+        graph.insert(known.name.clone(), before.collect());
+    }
+    for (index, one) in spec.triggers.upstream.iter().enumerate() {
+        let path = format!("triggers.upstream.{index}");
+        let other = jobs.iter().map(|row| &row.spec).find(|other| other.name == one.job);
+        match other.filter(|_| graph.contains_key(&one.job)) {
+            Some(other) => {
+                for (own, name) in &one.parameters {
+                    if !other.parameters.contains_key(name) {
+                        let known = other.parameters.keys().map(String::as_str);
+                        let hint = crate::text::nearest_hint(name, known);
+                        let message = format!("{} has no parameter `{name}`{hint}", one.job);
+                        add(format!("{path}.parameters.{own}"), message);
+                    }
+                }
+            }
+            None => {
+                let hint = crate::text::nearest_hint(&one.job, graph.keys().map(String::as_str));
+                add(format!("{path}.job"), format!("there is no job `{}`{hint}", one.job));
+            }
+        }
+    }
+    if let Some(way) = cycle(&graph, &spec.name) {
+        let message = format!("jobs would start each other without end: {}", way.join(" → "));
+        add("triggers.upstream".to_owned(), message);
+    }
+    Ok(wrong)
 }
 
 async fn one(service: &Service, name: &str) -> Result<Json<JobAnswer>, Problem> {

@@ -13,6 +13,7 @@ use axum::response::Response;
 use futures_util::stream;
 
 use super::App;
+use super::archive::archived;
 use crate::jobs::JobSpec;
 use crate::rest::{LogPiece, build_of, build_path};
 use crate::route::{Build, BuildRequest, BuildState, Needs};
@@ -344,6 +345,16 @@ async fn piece(
     attempt: Option<i64>,
     offset: u64,
 ) -> Result<(LogPiece, i64), Problem> {
+    let id = build.id.clone();
+    let kept = move |archive: &crate::archive::Archive| {
+        Some((archive.kept(&id)?.attempt, archive.log(&id, offset)?))
+    };
+    if build.state == BuildState::Finished
+        && let Some((number, (bytes, next, more))) = archived(service, kept).await
+        && attempt.is_none_or(|one| one == number)
+    {
+        return Ok((LogPiece { bytes, next, more }, number));
+    }
     let nothing = LogPiece { bytes: Vec::new(), next: offset, more: false };
     let attempts = service.store.attempts(&build.id).await?;
     let chosen = match attempt {
