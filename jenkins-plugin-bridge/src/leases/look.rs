@@ -62,8 +62,8 @@ async fn see(service: &Service, holder: &LockRow) -> Result<Seen, StoreError> {
         }
         Err(_) => {
             let (name, job, number) = (&holder.controller, &holder.job, holder.number);
-            let elsewhere = service.store.is_run_elsewhere(name, job, number).await?;
-            Ok(if elsewhere { Seen::Ended } else { Seen::MayRun })
+            let run = service.store.routed_run(name, job, number).await?;
+            Ok(if run.is_some_and(|run| run.is_over) { Seen::Ended } else { Seen::MayRun })
         }
     }
 }

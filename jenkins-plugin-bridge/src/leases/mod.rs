@@ -1,4 +1,5 @@
-//! Leases that builds have of the bridge, over all masters: locks of stages.
+//! Leases that builds have of the bridge, over all masters: locks of stages. Milestones of jobs stand beside
+//! them: `service::store::milestones`.
 //!
 //! A lease is in the database, so a service that is started again, and each of several replicas, knows it. It is
 //! given in the order of asking. It ends when it is given back, when its stage or its build ends, when the

@@ -248,6 +248,7 @@ impl Work<'_> {
                 ("retry", entry.retry.is_some()),
                 ("timeout", entry.timeout.is_some()),
                 ("lock", entry.lock.is_some()),
+                ("milestone", entry.milestone),
                 ("approval", entry.approval.is_some()),
                 ("environment", !entry.environment.is_empty()),
                 ("containers", !entry.containers.is_empty()),

@@ -92,6 +92,9 @@ fn stage_line(stage: &PlanStage, text: &mut String) {
     if let Some(lock) = &stage.lock {
         let _ = write!(text, "  locks {lock}");
     }
+    if stage.milestone {
+        text.push_str("  milestone");
+    }
     if stage.approval.is_some() {
         text.push_str("  waits for approval");
     }

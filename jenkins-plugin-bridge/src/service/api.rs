@@ -52,6 +52,7 @@ fn handler(id: OperationId) -> MethodRouter<Arc<Service>> {
         OperationId::claim_build => post(handlers::claim_build),
         OperationId::ask_lock => post(handlers::ask_lock),
         OperationId::release_lock => post(handlers::release_lock),
+        OperationId::pass_milestone => post(handlers::pass_milestone),
         OperationId::list_locks => get(handlers::list_locks),
         OperationId::break_lock => post(handlers::break_lock),
         OperationId::get_build => get(handlers::get_build),

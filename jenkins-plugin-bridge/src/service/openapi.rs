@@ -103,11 +103,14 @@ operations! {
         Some(schema::<types::Claim>), Some(schema::<types::ClaimAnswer>), &[400, 401, 403, 404, 409, 413, 422],
         "Says who runs the build. The first one has it; another one is refused and runs nothing.";
     ask_lock post "/v1/builds/{id}/locks", Needs::BuildToken,
-        Some(schema::<leases::LockQuery>), Some(schema::<leases::LockAnswer>), &[400, 401, 403, 404, 409, 413, 422],
+        Some(schema::<leases::StageQuery>), Some(schema::<leases::LockAnswer>), &[400, 401, 403, 404, 409, 413, 422],
         "Asks for the lock of a stage, over all masters, in the order of asking. Asked again it is renewed, and a build that waits keeps its place.";
     release_lock post "/v1/builds/{id}/locks/release", Needs::BuildToken,
-        Some(schema::<leases::LockQuery>), Some(schema::<leases::Released>), &[400, 401, 403, 404, 413, 422],
+        Some(schema::<leases::StageQuery>), Some(schema::<leases::Released>), &[400, 401, 403, 404, 413, 422],
         "Gives the lock of a stage back, or its place in the line. It ends with its stage and with its build, too.";
+    pass_milestone post "/v1/builds/{id}/milestones", Needs::BuildToken,
+        Some(schema::<leases::StageQuery>), Some(schema::<leases::MilestoneAnswer>), &[400, 401, 403, 404, 413, 422],
+        "Passes the milestone of a stage: older builds of the job that have not are stopped. Refused where a newer one has passed it.";
     list_locks get "/v1/locks", Needs::Scope("builds:read"),
         None, Some(schema::<Vec<leases::Line>>), &[401, 403],
         "Locks with who holds them and who waits.";

@@ -10,6 +10,7 @@ mod jobs;
 mod leases;
 mod locks;
 mod masters;
+mod milestones;
 mod outbox;
 mod routed;
 mod sessions;
@@ -33,6 +34,7 @@ pub use images::ImageUse;
 pub use jobs::{CopyRow, JobRow};
 pub use leases::LeaseRow;
 pub use locks::{LockQuestion, LockRow};
+pub use milestones::AtMilestone;
 pub use outbox::OutboxRow;
 pub use routed::{AttemptChange, BuildFilter, Change, NewBuild, StateFilter};
 pub use sessions::{LoginRow, SessionRow};
@@ -51,6 +53,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (61, "reports", include_str!("../../migrations/0061_reports.sql")),
     (62, "archives", include_str!("../../migrations/0062_archives.sql")),
     (70, "leases", include_str!("../../migrations/0070_leases.sql")),
+    (71, "milestones", include_str!("../../migrations/0071_milestones.sql")),
 ];
 /// Connections to PostgreSQL.
 const CONNECTIONS: u32 = 16;

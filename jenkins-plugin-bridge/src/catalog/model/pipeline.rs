@@ -111,6 +111,10 @@ pub struct StageEntry {
     /// Only one build at a time has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lock: Option<Lock>,
+    /// A build that comes here stops the older ones of its job that have not, and is stopped where a newer one has
+    /// come here before. Its name is that of the stage.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub milestone: bool,
     /// Waits for a person before it starts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<Approval>,

@@ -147,6 +147,7 @@ impl Work<'_> {
         let timeout = entry.timeout.as_ref().or(template.timeout.as_ref());
         planned.timeout_seconds = timeout.map(Span::seconds);
         planned.lock = entry.lock.as_ref().map(|one| filler.outer_text("lock", &one.resource));
+        planned.milestone = entry.milestone;
         planned.approval = entry.approval.clone().map(|mut one| {
             one.message = filler.outer_text("approval", &one.message);
             one
@@ -175,6 +176,7 @@ pub(super) fn empty_stage(id: String, name: String, title: String, template: Str
         retry: None,
         timeout_seconds: None,
         lock: None,
+        milestone: false,
         approval: None,
         allow_failure: false,
         after_failure: false,

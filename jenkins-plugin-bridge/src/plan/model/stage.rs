@@ -68,6 +68,9 @@ pub struct PlanStage {
     /// The resource that only one build has at a time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lock: Option<String>,
+    /// A build that comes here stops the older ones of its job that have not.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub milestone: bool,
     /// A person's consent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<Approval>,

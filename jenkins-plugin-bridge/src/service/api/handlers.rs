@@ -7,6 +7,7 @@ mod hooks;
 mod jobs;
 mod leases;
 mod masters;
+mod milestones;
 mod nodes;
 mod routed;
 mod usage;
@@ -36,6 +37,7 @@ pub use hooks::{get_outbox, list_hooks, retry_outbox, take_hook};
 pub use jobs::{get_job, keep_job, list_jobs, remove_job, save_job};
 pub use leases::{ask_lock, break_lock, list_locks, release_lock};
 pub use masters::{check_master, get_labels, get_masters};
+pub use milestones::pass_milestone;
 pub use nodes::{bring_node_back, take_node_out};
 pub use routed::{
     create_build, get_log, list_builds, order_build, say_what_they_wait_for, stop_build,

@@ -1,4 +1,4 @@
-//! Bodies of requests and answers about leases: locks of stages.
+//! Bodies of requests and answers about leases: locks of stages, and milestones.
 
 use std::collections::BTreeMap;
 
@@ -14,10 +14,10 @@ const NEXT_SECONDS: u32 = 5;
 const OTHER_SECONDS: u32 = 15;
 const _: () = assert!((OTHER_SECONDS as i64) * 3000 < SILENT_MS);
 
-/// Which lock is meant: that of a stage. Its name is in the plan.
+/// Which stage is meant. The name of its lock is in the plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct LockQuery {
+pub struct StageQuery {
     /// Id of the stage in the plan of the build.
     pub stage: String,
 }
@@ -88,6 +88,18 @@ pub struct Line {
     pub holder: Option<LockPlace>,
     /// Who waits, in order.
     pub waiting: Vec<LockPlace>,
+}
+
+/// Whether a build goes on at a milestone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MilestoneAnswer {
+    /// Name of the milestone.
+    pub milestone: String,
+    /// It has passed it, now or before. Otherwise a newer build has, and this one ends.
+    pub passed: bool,
+    /// Why it ends, for people; empty where it goes on.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
 }
 
 /// Which lock is taken from its holder.

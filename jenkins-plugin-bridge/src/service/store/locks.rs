@@ -5,7 +5,6 @@ use sqlx::{AnyConnection, Row as _};
 
 use super::{Store, StoreError};
 use crate::leases::{Place, Turn};
-use crate::rest::build_of;
 
 /// The most stages in one line. More than builds that one installation runs at a time are those of a loop.
 const IN_LINE: usize = 1_000;
@@ -14,8 +13,6 @@ const IN_LINE: usize = 1_000;
 const FORGOTTEN_MS: i64 = 3_600_000;
 /// The most rows of a list of all lines.
 const LISTED: i64 = 10_000;
-/// So many of the last runs of a job at a master are looked through for one of them.
-const RUNS: i64 = 200;
 
 /// A stage in the line of a lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -195,40 +192,13 @@ impl Store {
         .await?;
         Ok(())
     }
-
-    /// Whether a run of a build of the bridge counts no more because the build was given to another master:
-    /// that is done once nothing of the run is left at work.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn is_run_elsewhere(
-        &self,
-        controller: &str,
-        job: &str,
-        number: i64,
-    ) -> Result<bool, StoreError> {
-        let rows = sqlx::query(
-            "SELECT a.url FROM attempts AS a JOIN routed_builds AS r ON r.id = a.build \
-             WHERE a.master = $1 AND r.job = $2 AND a.url IS NOT NULL AND a.outcome <> '' \
-             AND (a.attempt < r.attempt OR r.state = 'waiting') ORDER BY a.created_ms DESC LIMIT $3",
-        )
-        .bind(controller.to_owned())
-        .bind(job.to_owned())
-        .bind(RUNS)
-        .fetch_all(&self.pool)
-        .await?;
-        for row in rows {
-            let url: String = row.try_get(0)?;
-            if build_of(&url).is_some_and(|(_, own)| own == number) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
 }
 
 /// Has this transaction go alone among those of the same name.
-async fn take_turn(connection: &mut AnyConnection, name: &str) -> Result<(), StoreError> {
+pub(super) async fn take_turn(
+    connection: &mut AnyConnection,
+    name: &str,
+) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO lease_turns (name, turns) VALUES ($1, 1) \
          ON CONFLICT (name) DO UPDATE SET turns = lease_turns.turns + 1",

@@ -1,4 +1,4 @@
-//! Locks of stages over all controllers, on both databases.
+//! Locks of stages and milestones over all controllers, on both databases.
 
 use std::sync::Arc;
 
@@ -17,7 +17,19 @@ struct Build {
 
 impl Build {
     async fn new(world: &World, shim: &str, controller: &str, job: &str, number: u32) -> Self {
-        let query = json!({"controller": controller, "job": job, "build": number,
+        Self::at(world, shim, controller, job, number, number * 1000).await
+    }
+
+    /// One that started then.
+    async fn at(
+        world: &World,
+        shim: &str,
+        controller: &str,
+        job: &str,
+        number: u32,
+        started_ms: u32,
+    ) -> Self {
+        let query = json!({"controller": controller, "job": job, "build": number, "started_ms": started_ms,
             "parameters": {"stack": "go", "deploy": "true", "RUN_SONAR": "true"}});
         let answer = world.post("/v1/plans", shim, &query).await.ok();
         let text = |name: &str| answer["build"][name].as_str().unwrap().to_owned();
@@ -34,6 +46,10 @@ impl Build {
 
     async fn is_holder(&self, world: &World) -> bool {
         self.asks(world).await["state"] == "held"
+    }
+
+    async fn passes(&self, world: &World) -> Value {
+        self.send(world, "milestones", &json!({"stage": "deploy"})).await
     }
 
     async fn event(&self, world: &World, event: Value) {
@@ -181,6 +197,77 @@ pub async fn outlive_the_service(world: &World, other: &Store) {
     let (_, line) = ask(store, &second, over + 3_700_000, 0).await;
     assert_eq!(line.len(), 1);
     assert!(store.release_locks(&second.id, None).await.unwrap());
+}
+
+/// Builds that a controller started by itself: older ones end at the milestone, whatever their numbers.
+pub async fn older_builds_end_at_a_milestone(world: &World) {
+    let mut builds = Vec::new();
+    for number in 1..4 {
+        builds.push(Build::new(world, SHIM, "main", "go/mile", number).await);
+    }
+    let [first, second, third] = &builds[..] else { unreachable!() };
+    let passed = json!({"milestone": "deploy", "passed": true});
+    assert_eq!(second.passes(world).await, passed);
+    let old = first.passes(world).await;
+    assert_eq!(old["passed"], false);
+    assert_eq!(
+        old["reason"],
+        "superseded: build 2 of go/mile has passed the milestone deploy already"
+    );
+    assert_eq!(third.passes(world).await, passed);
+    assert_eq!(second.passes(world).await, passed, "what has passed goes on");
+    // A job that was made anew begins with 1; another controller's builds are others.
+    let anew = Build::at(world, SHIM, "main", "go/mile", 1, 9_000).await;
+    assert_eq!(anew.passes(world).await, passed);
+    let other = Build::new(world, SHIM_2, "second", "rel/mile", 1).await;
+    assert_eq!(other.passes(world).await, passed);
+    let bad = json!({"stage": "build"});
+    let path = format!("/v1/builds/{}/milestones", first.id);
+    assert_eq!(world.post(&path, &first.token, &bad).await.status, 400);
+}
+
+/// Builds of the bridge: those that wait end at once, newer ones stay.
+pub async fn a_milestone_ends_older_builds_of_the_bridge(world: &World) {
+    use super::routed::{job, place};
+    world.post("/v1/jobs", OPERATOR, &job("go/routed")).await.ok();
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        let built = world.post("/v1/builds", OPERATOR, &json!({"job": "go/routed"})).await.ok();
+        ids.push(built["id"].as_str().unwrap().to_owned());
+    }
+    let store = &world.service.store;
+    for (at, number) in [(1, 11), (2, 5)] {
+        let key = format!("k-{number}");
+        place(store, &ids[at], &key).await;
+        let url = format!("https://ci/job/go/job/routed/{number}/");
+        assert!(store.claim_routed(&ids[at], &key, "main", &url, 1).await.unwrap());
+    }
+    // The bridge's third build is the fifth of its master, and the second one the eleventh.
+    let third = Build::new(world, SHIM, "main", "go/routed", 5).await;
+    assert_eq!(third.passes(world).await["passed"], true);
+    loop {
+        let first = store.routed(&ids[0]).await.unwrap().unwrap();
+        if first.state == crate::route::BuildState::Finished {
+            assert_eq!(first.result.as_deref(), Some("ABORTED"));
+            assert_eq!(first.reason, "superseded at the milestone deploy by build 3");
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    let fourth = store.routed(&ids[3]).await.unwrap().unwrap();
+    assert_eq!(fourth.state, crate::route::BuildState::Waiting);
+    let second = Build::new(world, SHIM, "main", "go/routed", 11).await;
+    assert_eq!(
+        second.passes(world).await["reason"],
+        "superseded: build 3 of go/routed has passed the milestone deploy already"
+    );
+}
+
+#[tokio::test]
+async fn milestones_on_sqlite() {
+    let world = World::with_masters(super::routed::unreachable_masters()).await;
+    older_builds_end_at_a_milestone(&world).await;
+    a_milestone_ends_older_builds_of_the_bridge(&world).await;
 }
 
 #[tokio::test]

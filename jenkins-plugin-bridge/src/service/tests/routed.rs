@@ -27,13 +27,13 @@ pub fn masters_at(url: &str) -> Arc<Registry> {
     Arc::new(Registry::of(&MastersFile::read("m", &text).unwrap()).unwrap())
 }
 
-fn job(name: &str) -> Value {
+pub fn job(name: &str) -> Value {
     json!({"name": name, "pipeline": "service", "labels": ["linux"],
         "parameters": {"stack": {"default": "go"}, "deploy": {"default": "true"}}})
 }
 
 /// Gives a build to a master, as the router does.
-async fn place(store: &Store, id: &str, key: &str) {
+pub async fn place(store: &Store, id: &str, key: &str) {
     let mut build = store.routed(id).await.unwrap().unwrap();
     build.state = BuildState::Triggering;
     build.master = Some("main".to_owned());

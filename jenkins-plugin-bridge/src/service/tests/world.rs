@@ -45,7 +45,7 @@ parameters:
 stages:
   - {name: build, uses: make}
   - {name: docs, uses: make, when: 'changed_files.exists(f, f.startsWith(\"docs/\"))'}
-  - {name: deploy, uses: make, when: params.deploy, lock: {resource: production}}
+  - {name: deploy, uses: make, when: params.deploy, lock: {resource: production}, milestone: true}
 ";
 
 const FILES: [(&str, &str); 4] = [

@@ -38,7 +38,7 @@ class Bridge {
     static final String EVALUATION = 'application/vnd.pilotfish.signed-evaluation.v1+json'
     static final String AWAY = '\nThe bridge is away, and nothing is wrong with this build: try again later.'
     static final int ANSWER_BYTES = 16 << 20
-    static final Map<String, String> LEASES = [lock: 'locks', release: 'locks/release']
+    static final Map<String, String> LEASES = [lock: 'locks', release: 'locks/release', milestone: 'milestones']
     static final Map PLUGINS = [podTemplate: 'kubernetes', lock: 'lockable-resources', junit: 'junit',
         input: 'pipeline-input-step', withCredentials: 'credentials-binding']
     // Parts of the names of the classes of causes, and the words of the catalog.

@@ -1,4 +1,4 @@
-// What builds have of the bridge over all controllers: the locks of stages.
+// What builds have of the bridge over all controllers: locks of stages, and milestones.
 package io.pilotfish
 
 import com.cloudbees.groovy.cps.NonCPS
@@ -6,8 +6,13 @@ import com.cloudbees.groovy.cps.NonCPS
 class Leases {
     static final List<Integer> PAUSES = [2, 5, 15, 30, 60] // seconds between tries
 
-    /** Has a body run with the lock of its stage. No pipeline thread is held while it waits. */
+    /** Has the body of a stage run past its milestone and with its lock. No pipeline thread is held while it waits. */
     static def holding(def steps, Map run, Map stage, Closure body) {
+        String newer = stage.milestone ? newer(steps, run, stage) : null
+        if (newer) {
+            run.stopped = Plans.STOPPED
+            return ['aborted', newer]
+        }
         if (!stage.lock) return body()
         boolean asked = true
         try {
@@ -24,6 +29,21 @@ class Leases {
             // Where this is lost, the end of the stage gives it back.
             if (asked) Bridge.exchange(steps.currentBuild.rawBuild, run, 'release', [stage: stage.id])
         }
+    }
+
+    /** Passes the milestone of a stage; gives why it may not where a newer build has passed it. */
+    static String newer(def steps, Map run, Map stage) {
+        Map answer = [:]
+        for (int i = 0; i <= PAUSES.size(); i++) {
+            answer = Bridge.exchange(steps.currentBuild.rawBuild, run, 'milestone', [stage: stage.id])
+            if (!answer.again || i == PAUSES.size()) break
+            steps.echo("Pilotfish: ${answer.problem}. It is asked again.")
+            steps.sleep(time: PAUSES[i], unit: 'SECONDS')
+        }
+        if (answer.json) return answer.json.passed ? null : answer.json.reason
+        if (answer.status != 404) steps.error("the milestone cannot be passed: ${answer.problem}")
+        steps.echo('note: this bridge knows no milestones; nothing keeps older builds back')
+        return null
     }
 
     /** Waits until the stage has its lock; gives the answer that keeps it from having one, if there is one. */

@@ -38,7 +38,7 @@ pub(super) fn place(catalog: &Catalog, pipeline: &Pipeline, path: &str) -> Resul
         ["stages", name] => known("stage", name, entries.iter().map(|one| one.id()).collect()),
         ["stages", name, field, rest @ ..] => {
             known("stage", name, entries.iter().map(|one| one.id()).collect())?;
-            const FIELDS: [&str; 17] = [
+            const FIELDS: [&str; 18] = [
                 "title",
                 "uses",
                 "with",
@@ -48,6 +48,7 @@ pub(super) fn place(catalog: &Catalog, pipeline: &Pipeline, path: &str) -> Resul
                 "retry",
                 "timeout",
                 "lock",
+                "milestone",
                 "approval",
                 "environment",
                 "containers",

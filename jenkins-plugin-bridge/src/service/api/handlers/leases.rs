@@ -10,7 +10,7 @@ use super::App;
 use crate::leases::{is_to_be_looked_at, look, turn};
 use crate::plan::PlanStage;
 use crate::service::api::extract::{Authenticated, Input};
-use crate::service::api::leases::{BreakQuery, Line, LockAnswer, LockQuery, Released};
+use crate::service::api::leases::{BreakQuery, Line, LockAnswer, Released, StageQuery};
 use crate::service::audit::acts;
 use crate::service::auth::{Caller, Scope};
 use crate::service::problem::Problem;
@@ -27,7 +27,7 @@ pub async fn ask_lock(
     State(service): App,
     Authenticated(caller): Authenticated,
     Path(id): Path<String>,
-    input: Input<LockQuery>,
+    input: Input<StageQuery>,
 ) -> Result<Json<LockAnswer>, Problem> {
     let plan = plan_of(&service, &caller, &id).await?;
     let stage = stage_of(&plan, &input.value.stage)?;
@@ -62,7 +62,7 @@ pub async fn release_lock(
     State(service): App,
     Authenticated(caller): Authenticated,
     Path(id): Path<String>,
-    input: Input<LockQuery>,
+    input: Input<StageQuery>,
 ) -> Result<Json<Released>, Problem> {
     let plan = plan_of(&service, &caller, &id).await?;
     let stage = stage_of(&plan, &input.value.stage)?;
@@ -94,7 +94,11 @@ pub async fn break_lock(
 }
 
 /// The plan of the build that asks.
-async fn plan_of(service: &Service, caller: &Caller, id: &str) -> Result<Arc<StoredPlan>, Problem> {
+pub(super) async fn plan_of(
+    service: &Service,
+    caller: &Caller,
+    id: &str,
+) -> Result<Arc<StoredPlan>, Problem> {
     let claims = caller.build()?;
     if claims.build != id {
         return Err(Problem::missing("build"));
@@ -104,7 +108,7 @@ async fn plan_of(service: &Service, caller: &Caller, id: &str) -> Result<Arc<Sto
     service.plan(&claims.digest).await?.ok_or_else(|| Problem::missing("plan"))
 }
 
-fn stage_of<'p>(plan: &'p StoredPlan, id: &str) -> Result<&'p PlanStage, Problem> {
+pub(super) fn stage_of<'p>(plan: &'p StoredPlan, id: &str) -> Result<&'p PlanStage, Problem> {
     plan.plan.all_stages().find(|stage| stage.id == id).ok_or_else(|| {
         let cut: String = id.chars().take(80).collect();
         Problem::malformed(format!("the plan has no stage {cut:?}"))

@@ -261,14 +261,20 @@ pub async fn stop_build(
 ) -> Result<Json<RoutedBuild>, Problem> {
     acts("stop a build", &id);
     let name = caller.access(Scope::BuildsTrigger)?.name.clone();
+    let build = find(&service, &id).await?;
+    acts("stop a build", &format!("{} #{}", build.job, build.number));
+    let build = stop(&service, &id, &format!("stopped by {name}")).await?;
+    answer(&service, build).await
+}
+
+/// Stops a build, whatever it does.
+pub(super) async fn stop(service: &Service, id: &str, reason: &str) -> Result<Build, Problem> {
     // Whatever changes it in between is looked at again.
     for _ in 0..3 {
-        let build = find(&service, &id).await?;
-        acts("stop a build", &format!("{} #{}", build.job, build.number));
+        let build = find(service, id).await?;
         let now = service.now_ms();
-        let reason = format!("stopped by {name}");
         match build.state {
-            BuildState::Finished => return answer(&service, build).await,
+            BuildState::Finished => return Ok(build),
             BuildState::Running => {
                 let path = build.url.as_deref().and_then(build_path);
                 let master = build.master.as_deref().and_then(|name| service.masters.get(name));
@@ -276,14 +282,17 @@ pub async fn stop_build(
                     master.client.stop(&path).await?;
                 }
                 // How it ends is what its master says.
-                return answer(&service, build).await;
+                return Ok(build);
             }
             _ => {}
         }
         let mut new = build.clone();
-        crate::route::driver::finish(&mut new, "ABORTED", &reason, now);
+        crate::route::driver::finish(&mut new, "ABORTED", reason, now);
         let attempt = match &build.key {
-            Some(key) => AttemptChange::Ends { key: key.clone(), outcome: reason, is_stale: true },
+            Some(key) => {
+                let outcome = reason.to_owned();
+                AttemptChange::Ends { key: key.clone(), outcome, is_stale: true }
+            }
             None => AttemptChange::None,
         };
         if service.store.change_routed(&[Change { build: new, attempt }], now).await? == [true] {

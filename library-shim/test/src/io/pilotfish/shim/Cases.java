@@ -78,7 +78,7 @@ final class Cases {
         golden.check("digest", "sequence", setup -> setup.build.parameter("PILOTFISH_PLAN", setup.bridge.digest()));
     }
 
-    /** Locks of the bridge: waited for, given back in each ending, and what is done where there are none. */
+    /** Milestones, and locks of the bridge: waited for, given back in each ending, and what is done where there are none. */
     private void locks() throws Exception {
         Map<String, Object> holder = Map.of("build", "b-9", "page", "/builds/b-9");
         Map<String, Object> second = Map.of("state", "waiting", "reason", "place 2 for the lock production: stage deploy of team/web #6 at second has it",
@@ -91,6 +91,10 @@ final class Cases {
             setup.bridge.locks.addAll(List.of(second, second));
             setup.world.happens.put("sleep#2", "stop");
         });
+        golden.check("milestone", "milestone", setup -> { });
+        golden.check("milestone-that-a-newer-build-has-passed", "milestone",
+            setup -> setup.bridge.newer = "superseded: build 9 of team/web has passed the milestone deploy already");
+        golden.check("milestone-of-an-old-bridge", "milestone", setup -> setup.bridge.isOld = true);
         golden.check("lock-of-an-old-bridge", "lock", setup -> setup.bridge.isOld = true);
         golden.check("lock-of-an-old-bridge-without-plugin", "lock", setup -> {
             setup.bridge.isOld = true;

@@ -60,7 +60,9 @@ final class FakeBridge implements AutoCloseable {
     final List<String> lockRequests = new ArrayList<>();
     /** So many requests for locks are lost after the first one. */
     int lockTroubles;
-    /** Knows no locks. */
+    /** Why a milestone is not passed. */
+    String newer;
+    /** Knows no locks and no milestones. */
     boolean isOld;
     /** What each evaluation is refused by. */
     String refusesEvaluations;
@@ -126,7 +128,7 @@ final class FakeBridge implements AutoCloseable {
                 answer = plan(body);
             } else if (path.equals("/v1/builds/b-1") && exchange.getRequestMethod().equals("GET")) {
                 answer = JsonOutput.toJson(start.isEmpty() ? Map.of("id", "b-1") : start.remove(0));
-            } else if (path.contains("/locks") && isOld) {
+            } else if ((path.contains("/locks") || path.endsWith("/milestones")) && isOld) {
                 status = 404;
                 answer = JsonOutput.toJson(Map.of("title", "Not found", "detail", "there is no such path"));
             } else if (path.startsWith("/v1/builds/b-1/locks")) {
@@ -134,6 +136,9 @@ final class FakeBridge implements AutoCloseable {
                 lockRequests.add((asks ? "lock: " : "release: ") + body.get("stage"));
                 Map<String, Object> held = Map.of("state", asks ? "held" : "free");
                 answer = JsonOutput.toJson(asks && !locks.isEmpty() ? locks.remove(0) : held);
+            } else if (path.equals("/v1/builds/b-1/milestones")) {
+                lockRequests.add("milestone: " + body.get("stage"));
+                answer = JsonOutput.toJson(newer == null ? Map.of("passed", true) : Map.of("passed", false, "reason", newer));
             } else if (path.endsWith("/evaluate")) {
                 evaluations.add(body);
                 if (refusesEvaluations != null) status = 401;

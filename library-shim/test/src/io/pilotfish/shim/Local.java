@@ -49,6 +49,7 @@ final class Local {
             same("stages that ran", Files.readString(workspace.resolve("ran")), "docs\ngrid small\ngrid large\ntidy\n");
             same("what was deployed", Files.readString(workspace.resolve("deployed")),
                 "feature/x\nprod\np-sh#15\nunstable\ndeploy\n[]\n" + NOTES);
+            same("lock and milestone are of the bridge", world.log.toString().matches("(?s).*(does not give|knows no).*"), false);
             same("files kept", world.kept, List.of("deployed"));
             same("secrets in the log", world.log.toString().contains(bridge.token), false);
 
