@@ -21,6 +21,7 @@ pub mod observe;
 pub mod preflight;
 pub mod run;
 pub mod secret;
+pub mod standby;
 pub mod unix;
 pub mod usage;
 pub mod workdir;

@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode};
 
 use pilotfish_agent::cli::{self, Invocation, Outcome, Subcommand};
 use pilotfish_agent::exit::Exit;
-use pilotfish_agent::{exec_server, run, secret, unix};
+use pilotfish_agent::{exec_server, run, secret, standby, unix};
 use pilotfish_process::Environment;
 
 fn main() -> ExitCode {
@@ -30,6 +30,13 @@ fn main() -> ExitCode {
         Ok(Invocation::Run(mut configuration)) => {
             configuration.warnings.extend(protection);
             run::run(*configuration)
+        }
+        Ok(Invocation::Standby(mut options)) => {
+            options.configuration.warnings.extend(protection);
+            match standby::wait(*options) {
+                Ok(configuration) => run::run(configuration),
+                Err(exit) => exit,
+            }
         }
         Ok(Invocation::Help) => print(&cli::usage()),
         Ok(Invocation::RemotingVersion) => print(&format!("{}\n", cli::REMOTING_VERSION)),

@@ -73,6 +73,9 @@ pub enum BridgeError {
     /// The file of forges cannot be used. All of its problems are here.
     #[error("the file of forges has {} problem(s):{}", .0.len(), listed(.0))]
     Forges(Vec<Problem>),
+    /// The file of agents cannot be used. All of its problems are here.
+    #[error("the file of agents has {} problem(s):{}", .0.len(), listed(.0))]
+    Agents(Vec<Problem>),
     /// Something was asked for by a name that is not there.
     #[error("there is no {kind} `{name}`{hint}")]
     Unknown {
@@ -152,7 +155,8 @@ impl BridgeError {
             | Self::Plan(all)
             | Self::Profile(all)
             | Self::Masters(all)
-            | Self::Forges(all) => all,
+            | Self::Forges(all)
+            | Self::Agents(all) => all,
             _ => &[],
         }
     }

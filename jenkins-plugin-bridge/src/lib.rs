@@ -10,6 +10,7 @@
 // The schema of parameter schemas is one large `json!`.
 #![recursion_limit = "256"]
 
+pub mod agents;
 pub mod archive;
 mod canonical;
 pub mod catalog;

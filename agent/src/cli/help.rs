@@ -24,6 +24,8 @@ pub fn usage() -> String {
         "Usage: pilotfish-agent -url URL -secret SECRET -name NAME -webSocket [options...]\n\
          \x20      pilotfish-agent exec-server --socket PATH [--allow-uid N] [-- COMMAND]\n\
          \x20                                    serve the steps of a tool container of the agent's pod\n\
+         \x20      pilotfish-agent standby --standby-url URL --standby-id ID --standby-token-file FILE\n\
+         \x20                                    [options...]  wait until the bridge gives it a node\n\
          \x20      pilotfish-agent callables     print the requests that are answered natively\n\
          \x20      pilotfish-agent COMMAND       become COMMAND (one word, no leading dash)\n\n\
          A Jenkins inbound agent. Takes the options of agent.jar and the variables of the\n\

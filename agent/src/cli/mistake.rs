@@ -17,6 +17,12 @@ pub enum Mistake {
         /// What is wrong, and what to do.
         problem: String,
     },
+    /// Something about `standby`.
+    #[error("standby: {problem}")]
+    Standby {
+        /// What is wrong, and what to do.
+        problem: String,
+    },
     /// An option that does not exist.
     #[error("\"{word}\"{origin} is not a valid option{}", suggestion(.word, *.probably))]
     UnknownOption {

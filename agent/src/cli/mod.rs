@@ -23,6 +23,7 @@ mod java_options;
 mod mistake;
 mod options;
 mod resolve;
+mod standby;
 mod words;
 
 use std::ffi::OsString;
@@ -36,6 +37,7 @@ pub use exec_server::ExecServerOptions;
 pub use help::{PRODUCT_VERSION, REMOTING_VERSION, usage};
 pub use mistake::{Mistake, Mistakes};
 pub use options::{OPTIONS, Opt, OptionSpec};
+pub use standby::StandbyOptions;
 
 use crate::secret::{Secret, presentable_environment};
 
@@ -54,6 +56,8 @@ pub enum Invocation {
     Subcommand(Subcommand),
     /// `exec-server`: serve the steps of a tool container.
     ExecServer(ExecServerOptions),
+    /// `standby`: wait for a node, then connect and serve builds.
+    Standby(Box<StandbyOptions>),
     /// Exactly one argument that is no option: become that command, as the entry point script does.
     Execute(OsString),
 }
@@ -92,6 +96,7 @@ pub fn parse(arguments: &[OsString], variables: &[(OsString, OsString)]) -> Outc
         && !word.is_empty()
         && !word.starts_with(['-', '@'])
         && word != exec_server::NAME
+        && word != standby::NAME
     {
         let invocation = Subcommand::of(word)
             .map_or_else(|| Invocation::Execute(only.clone()), Invocation::Subcommand);
@@ -104,13 +109,27 @@ pub fn parse(arguments: &[OsString], variables: &[(OsString, OsString)]) -> Outc
         let result = exec_server::parse(rest, &read).map(Invocation::ExecServer);
         return Outcome { result, warnings: Vec::new(), secrets: Vec::new() };
     }
-    let mut mistakes = Vec::new();
+    if let Some((first, rest)) = arguments.split_first()
+        && first == standby::NAME
+    {
+        return standby::parse(rest, variables, &read);
+    }
+    agent(arguments, variables, &read, Vec::new())
+}
+
+/// Reads the options of an agent. `mistakes` are those that are known already.
+fn agent(
+    arguments: &[OsString],
+    variables: &[(OsString, OsString)],
+    read: &environment::Variables<'_>,
+    mut mistakes: Vec<Mistake>,
+) -> Outcome {
     let mut warnings = Vec::new();
-    let words = environment::words(arguments, &read, &mut mistakes);
+    let words = environment::words(arguments, read, &mut mistakes);
     let mut given = arguments::read(words, &mut mistakes);
-    environment::add_variables(&mut given, &read, &mut mistakes, &mut warnings);
+    environment::add_variables(&mut given, read, &mut mistakes, &mut warnings);
     let mut secrets = given.secrets();
-    secrets.extend(environment::secrets(&read, &given));
+    secrets.extend(environment::secrets(read, &given));
 
     let result = if given.has(Opt::Help) {
         Ok(Invocation::Help)
@@ -119,7 +138,7 @@ pub fn parse(arguments: &[OsString], variables: &[(OsString, OsString)]) -> Outc
     } else if given.has(Opt::Version) {
         Ok(Invocation::RemotingVersion)
     } else {
-        resolve::configuration(&given, &read, mistakes, &mut warnings).map(|mut configuration| {
+        resolve::configuration(&given, read, mistakes, &mut warnings).map(|mut configuration| {
             configuration.environment = presentable_environment(variables, &secrets);
             configuration.warnings = std::mem::take(&mut warnings);
             Invocation::Run(Box::new(configuration))

@@ -158,7 +158,7 @@ impl Control {
 
 /// A little more than the time given, up to a quarter, by chance: agents that lost their controller at the
 /// same moment are not to come back at the same moment.
-pub(super) fn spread(time: Duration) -> Duration {
+pub(crate) fn spread(time: Duration) -> Duration {
     let chance = uuid::Uuid::new_v4().as_bytes()[0];
     time + time.mul_f64(f64::from(chance) / 255.0 / 4.0)
 }

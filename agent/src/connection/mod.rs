@@ -24,6 +24,7 @@ use crate::callables::{self, Connection, Context};
 use crate::cli::{Configuration, JvmMode, Reconnect, TcpEntry, TcpOptions, Transport};
 use crate::exit::Exit;
 use crate::jvm::Tier;
+pub(crate) use control::spread;
 use control::{Control, Failed, Stop, status};
 use cookie::CookieStore;
 pub use state::{Event, Monitor, Reason, State};

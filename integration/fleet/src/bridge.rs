@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use pilotfish_bridge::agents::{self, AgentOptions, AgentsFile, Setup, keep_agents};
 use pilotfish_bridge::masters::{HealthRules, MastersFile, Registry, WatchOptions};
 use pilotfish_bridge::route::{Fence, Fenced, Limits, Lost, RouteOptions, Rules, route_builds};
 use pilotfish_bridge::service::{
@@ -15,6 +16,7 @@ use pilotfish_bridge::service::{
 
 use crate::error::FleetError;
 use crate::pods::{Deleted, Pods};
+use crate::processes::Processes;
 
 /// What a bridge of a campaign is.
 #[derive(Debug, Clone)]
@@ -33,6 +35,8 @@ pub struct Options {
     pub database: String,
     /// Directory of the pods.
     pub pods: PathBuf,
+    /// The file of agents and their program, where there are agents on demand.
+    pub agents: Option<(PathBuf, PathBuf)>,
     /// How much faster than in the field all waiting is.
     pub speed: u32,
 }
@@ -57,7 +61,7 @@ fn other(error: impl std::fmt::Display) -> FleetError {
 }
 
 /// Times of the field, so many times faster. The numbers of looks stay.
-fn times(speed: u32) -> (WatchOptions, RouteOptions) {
+fn times(speed: u32) -> (WatchOptions, RouteOptions, AgentOptions) {
     let speed = speed.max(1);
     let ms = |field: i64| (field / i64::from(speed)).max(1);
     let rules = HealthRules { slow_ms: 2_000, fast_ms: 1_000, ..HealthRules::default() };
@@ -82,7 +86,22 @@ fn times(speed: u32) -> (WatchOptions, RouteOptions) {
         },
         ..RouteOptions::default()
     };
-    (watch, route)
+    let agents = AgentOptions {
+        rules: agents::Rules {
+            pod_grace_ms: ms(30_000),
+            orphan_ms: ms(120_000),
+            failures_ms: ms(300_000),
+            // An agent waits as long for an answer as in the field.
+            ..agents::Rules::default()
+        },
+        tick: Duration::from_secs(1) / speed,
+        look: Duration::from_secs(5) / speed,
+        look_busy: Duration::from_secs(2) / speed,
+        list: Duration::from_secs(5) / speed,
+        again: Duration::from_secs(10) / speed,
+        lease: route.lease,
+    };
+    (watch, route, agents)
 }
 
 /// The name of a bridge in leases, by the id of its process.
@@ -109,14 +128,20 @@ pub async fn run(options: Options, told: impl FnOnce(SocketAddr)) -> Result<(), 
     let limits = pilotfish_bridge::service::Limits::default();
     let server =
         Server::bind(options.listen, Arc::clone(&service), None, limits).await.map_err(other)?;
+    if let Some((file, program)) = &options.agents {
+        let file = AgentsFile::load(file).map_err(other)?;
+        let pods = Processes::open(&options.pods.join("agents"), program)?;
+        service.agents.set_up(Setup::new(&file, Arc::new(pods)));
+    }
     told(server.address().map_err(other)?);
-    let (watch, mut route) = times(options.speed);
+    let (watch, mut route, agents) = times(options.speed);
     route.fence = Arc::new(Files(Pods::open(&options.pods)?));
     let holder = holder(std::process::id());
     tokio::join!(
         server.run(std::future::pending()),
         watch_masters(Arc::clone(&service), holder.clone(), watch, route.lease),
-        route_builds(Arc::clone(&service), holder, route),
+        route_builds(Arc::clone(&service), holder.clone(), route),
+        keep_agents(Arc::clone(&service), holder, agents),
     );
     Ok(())
 }

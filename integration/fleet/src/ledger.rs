@@ -19,6 +19,10 @@ pub enum What {
     Claimed,
     /// It has lost its claim.
     Refused,
+    /// The agent of a node, which is named, has connected.
+    Online,
+    /// It runs on a node, because its job asks for a label.
+    OnNode,
     /// It ran a stage.
     Stage,
     /// It has ended.

@@ -9,6 +9,7 @@ pub mod ledger;
 pub mod master;
 pub mod pods;
 pub mod postgres;
+pub mod processes;
 pub mod random;
 pub mod shapes;
 

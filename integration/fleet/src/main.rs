@@ -27,6 +27,24 @@ enum Command {
     Bridge(BridgeArgs),
     /// Ask for builds while masters and bridge are stopped, and judge what was run.
     Chaos(ChaosArgs),
+    /// Have builds wait for agents on demand while bridge, masters and agents are stopped, and judge what
+    /// is left in the end.
+    Agents(AgentsArgs),
+}
+
+#[derive(Debug, Args)]
+struct AgentsArgs {
+    /// The program of agents.
+    #[arg(long)]
+    agent: PathBuf,
+    /// Without any faults, for figures.
+    #[arg(long)]
+    calm: bool,
+    /// The official agent (agent.jar), which is started for comparison.
+    #[arg(long)]
+    agent_jar: Option<PathBuf>,
+    #[command(flatten)]
+    chaos: ChaosArgs,
 }
 
 #[derive(Debug, Args)]
@@ -52,6 +70,12 @@ struct BridgeArgs {
     /// Directory of the pods of the fleet.
     #[arg(long)]
     pods: PathBuf,
+    /// The file of agents on demand. Their pods are processes.
+    #[arg(long, requires = "agent")]
+    agents: Option<PathBuf>,
+    /// The program of agents.
+    #[arg(long)]
+    agent: Option<PathBuf>,
     /// How much faster than in the field all waiting is.
     #[arg(long, default_value_t = 1)]
     speed: u32,
@@ -138,6 +162,9 @@ struct MasterArgs {
     /// Milliseconds between two times that the queue is written.
     #[arg(long, default_value_t = 500)]
     queue_save_ms: u64,
+    /// Milliseconds between two times that it counts what waits for labels.
+    #[arg(long, default_value_t = 10_000)]
+    load_ms: u64,
     /// Milliseconds that it takes to start.
     #[arg(long, default_value_t = 0)]
     start_ms: u64,
@@ -175,6 +202,7 @@ async fn play(args: MasterArgs) -> Result<(), FleetError> {
         stages: args.stages,
         queue_ms: args.queue_ms,
         queue_save_ms: args.queue_save_ms,
+        load_ms: args.load_ms,
         start_ms: args.start_ms,
     })
     .await?;
@@ -199,6 +227,7 @@ async fn chaos(args: ChaosArgs) -> Result<(), FleetError> {
         speed: args.speed,
         bridges: args.bridges,
         database: args.database.or(own),
+        agent: None,
         patience: std::time::Duration::from_secs(args.patience),
     })
     .await?;
@@ -207,6 +236,32 @@ async fn chaos(args: ChaosArgs) -> Result<(), FleetError> {
         return Ok(());
     }
     Err(FleetError::Other("builds did not end as they should".to_owned()))
+}
+
+async fn agents(args: AgentsArgs) -> Result<(), FleetError> {
+    let form = campaign::Form { calm: args.calm, official: args.agent_jar };
+    let (agent, args) = (args.agent, args.chaos);
+    let verdict = campaign::run_agents(
+        &form,
+        &campaign::Options {
+            program: std::env::current_exe().map_err(FleetError::io("find this program"))?,
+            directory: args.directory,
+            masters: args.masters,
+            builds: args.builds,
+            seed: args.seed,
+            speed: args.speed,
+            bridges: 1,
+            database: args.database,
+            agent: Some(agent),
+            patience: std::time::Duration::from_secs(args.patience),
+        },
+    )
+    .await?;
+    println!("seed {}\n{verdict}", args.seed);
+    if verdict.problems.is_empty() {
+        return Ok(());
+    }
+    Err(FleetError::Other("something was left, or went wrong".to_owned()))
 }
 
 async fn run_bridge(args: BridgeArgs) -> Result<(), FleetError> {
@@ -218,6 +273,7 @@ async fn run_bridge(args: BridgeArgs) -> Result<(), FleetError> {
         masters: args.masters,
         database: args.database,
         pods: args.pods,
+        agents: args.agents.zip(args.agent),
         speed: args.speed,
     };
     bridge::run(options, |address| println!("bridge http://{address}/")).await
@@ -229,6 +285,7 @@ async fn main() -> ExitCode {
         Command::Master(args) => play(args).await,
         Command::Bridge(args) => run_bridge(args).await,
         Command::Chaos(args) => chaos(args).await,
+        Command::Agents(args) => agents(args).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

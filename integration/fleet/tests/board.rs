@@ -57,6 +57,7 @@ fn master_options(name: &str, bridge: &str, directory: &Path) -> master::Options
         stages: 200,
         queue_ms: 0,
         queue_save_ms: 0,
+        load_ms: 10_000,
         start_ms: 0,
     }
 }
@@ -105,6 +106,7 @@ impl World {
             masters: file("masters.yaml"),
             database: format!("sqlite:{}?mode=rwc", file("state.db").display()),
             pods: file("pods"),
+            agents: None,
             speed: 10,
         };
         let (told, listens) = tokio::sync::oneshot::channel();

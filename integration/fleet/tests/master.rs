@@ -34,6 +34,7 @@ fn options(home: &Path) -> Options {
         stages: 2,
         queue_ms: 0,
         queue_save_ms: 0,
+        load_ms: 10_000,
         start_ms: 0,
     }
 }

@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use crate::agent;
 use crate::context::{Context, Done, run as run_command};
 
 /// Options of `cargo xtask fleet`.
@@ -19,6 +20,9 @@ pub struct Options {
     /// Replicas of the bridge, on a PostgreSQL that is started for it where there are several
     #[arg(long, default_value_t = 1)]
     bridges: u32,
+    /// Builds that wait for agents on demand, and what is left in the end
+    #[arg(long)]
+    agents: bool,
     /// More options of pilotfish-fleet chaos, such as --database URL
     #[arg(last = true)]
     more: Vec<String>,
@@ -31,16 +35,26 @@ pub fn run(context: &Context, options: &Options) -> Done {
 
 /// Two hundred builds, always the same; and some with three replicas on PostgreSQL, whose leader is killed.
 pub fn short(context: &Context) -> Done {
-    let options =
-        |builds, seed, bridges| Options { builds, masters: 4, seed, bridges, more: Vec::new() };
+    let options = |builds, seed, bridges| Options {
+        builds,
+        masters: 4,
+        seed,
+        bridges,
+        agents: false,
+        more: Vec::new(),
+    };
     campaign(context, &options(200, 8, 1))?;
     campaign(context, &options(100, 11, 3))
 }
 
 fn campaign(context: &Context, options: &Options) -> Done {
+    let kind = if options.agents { "agents" } else { "chaos" };
     let [fleet] = context.programs(["pilotfish-fleet"])?;
     let mut fleet = context.command(fleet);
-    fleet.arg("chaos").arg("--directory").arg(context.target.join("fleet"));
+    fleet.arg(kind).arg("--directory").arg(context.target.join("fleet"));
+    if options.agents {
+        fleet.arg("--agent").arg(agent::debug(context)?);
+    }
     fleet.args(["--builds", &options.builds.to_string()]);
     fleet.args(["--masters", &options.masters.to_string()]);
     fleet.args(["--seed", &options.seed.to_string()]);

@@ -53,6 +53,7 @@ static FORMATS: LazyLock<Vec<Format>> = LazyLock::new(|| {
         format::<crate::cluster::ClustersFile>("clusters"),
         format::<crate::jobs::JobsFile>("jobs"),
         format::<crate::forges::ForgesFile>("forges"),
+        format::<crate::agents::AgentsFile>("agents"),
     ]
     .into_iter()
     .flatten()
@@ -60,7 +61,7 @@ static FORMATS: LazyLock<Vec<Format>> = LazyLock::new(|| {
 });
 
 /// All formats, catalog files first, then the job record, the plan, the pod profile, and the files of
-/// masters, clusters, jobs and forges.
+/// masters, clusters, jobs, forges and agents.
 #[must_use]
 pub fn formats() -> &'static [Format] {
     &FORMATS
@@ -187,7 +188,7 @@ mod tests {
 
     #[test]
     fn every_format_has_a_schema_that_compiles() {
-        assert_eq!(formats().len(), 13);
+        assert_eq!(formats().len(), 14);
     }
 
     /// Run with `UPDATE_SCHEMAS=1` after a change of the types.

@@ -147,6 +147,17 @@ impl Clusters {
         self.controllers.get(name)
     }
 
+    /// A profile by its name.
+    #[must_use]
+    pub fn profile(&self, name: &str) -> Option<&Arc<Profile>> {
+        self.profiles.get(name)
+    }
+
+    /// Names of all profiles.
+    pub fn profile_names(&self) -> impl Iterator<Item = &str> {
+        self.profiles.keys().map(String::as_str)
+    }
+
     /// The clusters of the profiles that controllers have, each once, with the namespaces of their
     /// pods.
     #[must_use]

@@ -26,16 +26,31 @@ impl Cluster {
         namespace: Option<&str>,
         builds: &[String],
     ) -> Result<Vec<Pod>, ClusterError> {
+        let selector = "app.kubernetes.io/name=pilotfish-build";
+        let mut found = self.pods_with(namespace, selector, "list the pods of builds").await?;
+        found.retain(|pod| {
+            let annotations = pod.metadata.annotations.as_ref();
+            annotations.and_then(|all| all.get(BUILD_ID)).is_some_and(|id| builds.contains(id))
+        });
+        Ok(found)
+    }
+
+    /// All pods with these labels, in a namespace; `action` says in an error what that was for.
+    ///
+    /// # Errors
+    /// What the API server says.
+    pub(crate) async fn pods_with(
+        &self,
+        namespace: Option<&str>,
+        selector: &str,
+        action: &str,
+    ) -> Result<Vec<Pod>, ClusterError> {
         let mut found = Vec::new();
-        let mut asked = ListParams::default().labels("app.kubernetes.io/name=pilotfish-build");
-        asked = asked.limit(PAGE);
+        let mut asked = ListParams::default().labels(selector).limit(PAGE);
         loop {
             let page = self.pods(namespace).list(&asked).await;
-            let page = page.map_err(|error| ClusterError::of("list the pods of builds", error))?;
-            found.extend(page.items.into_iter().filter(|pod| {
-                let annotations = pod.metadata.annotations.as_ref();
-                annotations.and_then(|all| all.get(BUILD_ID)).is_some_and(|id| builds.contains(id))
-            }));
+            let page = page.map_err(|error| ClusterError::of(action, error))?;
+            found.extend(page.items);
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => asked = asked.continue_token(&token),
                 None => return Ok(found),

@@ -5,6 +5,7 @@
 //! agent has ended. [`start`] reads what
 //! a pod and its events say, and knows nothing of connections.
 
+mod agents;
 mod apply;
 mod config;
 mod connect;

@@ -96,7 +96,8 @@ impl Window {
             }
             Self::Weekly(weekly) => match (minutes(&weekly.from), minutes(&weekly.until)) {
                 (Some(from), Some(until)) if from == until => {
-                    Err("from and until are the same: leave the master out instead".to_owned())
+                    Err("from and until are the same, where a window ends after it begins"
+                        .to_owned())
                 }
                 (Some(_), Some(_)) => Ok(()),
                 _ => Err("expected times of the day such as 02:00".to_owned()),

@@ -9,6 +9,7 @@
 //! The environment of a tool container is part of each launch, not of the pod: containers of a
 //! plan that differ only in it are one container of the pod.
 
+mod agent;
 mod containers;
 mod deadline;
 mod flavour;
@@ -33,6 +34,7 @@ use containers::{Containers, Role};
 use refusal::Draft;
 use render::{INJECT_NEEDS, Parts, pod_name};
 
+pub(crate) use agent::{AGENT_ID, AgentPod, OWNER, POOL, TOKEN_FILE, TokenSource};
 pub(crate) use containers::{AGENT, label};
 pub(crate) use render::{BUILD_ID, PROGRAM_SOURCE};
 use requests::{Amounts, Asking, Demand};
@@ -40,6 +42,7 @@ pub(crate) use security::{Identity, of_container, of_pod};
 use sizing::Sizes;
 pub(crate) use volumes::SOCKETS;
 use volumes::Volumes;
+pub(crate) use volumes::WORKSPACE;
 pub(crate) use yaml::document as to_yaml;
 
 pub use flavour::Flavour;

@@ -18,7 +18,7 @@ use super::security::Builder;
 /// Home directory of the agent's image, and of all containers.
 pub(super) const HOME: &str = "/home/jenkins";
 /// The workspace, the same path in all containers: the work directory of the agent.
-pub(super) const WORKSPACE: &str = "/home/jenkins/agent";
+pub(crate) const WORKSPACE: &str = "/home/jenkins/agent";
 /// Everything of ours in a container.
 const OWN: &str = "/run/pilotfish";
 /// Where the program of the agent is.

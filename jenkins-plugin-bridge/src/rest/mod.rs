@@ -5,6 +5,7 @@
 //! Passwords are not read: the JSON API does not export them, and `config.xml` (which carries
 //! their encrypted form) is not asked for where a job has one.
 
+mod agents;
 mod args;
 mod build;
 mod cache;
@@ -35,6 +36,7 @@ pub(crate) mod stub;
 #[cfg(test)]
 mod tests;
 
+pub use agents::{Computer, NewNode};
 pub(crate) use args::read_token;
 pub use args::{ConnectArgs, InspectArgs, inspect};
 pub use build::{Build, BuildParameter, QueueItem};

@@ -29,6 +29,7 @@ use super::sign::KeyRing;
 use super::state::{Service, ServiceOptions};
 use super::store::Store;
 use super::traces::{self, LogFormat};
+use crate::agents::{AgentOptions, AgentsFile, KubePods, Setup, keep_agents};
 use crate::archive::Archive;
 use crate::cluster::Clusters;
 use crate::error::{BridgeError, Problem};
@@ -88,6 +89,10 @@ pub struct ServeArgs {
     /// File of clusters: which controllers' builds run in pods, of which profile and where.
     #[arg(long, value_name = "FILE")]
     pub clusters: Option<PathBuf>,
+    /// File of agents: which labels get agents on demand, and how many wait. Needs --masters and
+    /// --clusters.
+    #[arg(long, value_name = "FILE", requires = "masters", requires = "clusters")]
+    pub agents: Option<PathBuf>,
     /// `sqlite:FILE` or `postgres://…`. The variable PILOTFISH_DATABASE_URL keeps a password off the
     /// command line.
     #[arg(long, value_name = "URL")]
@@ -246,14 +251,16 @@ pub async fn serve(args: &ServeArgs) -> Result<(), BridgeError> {
     };
     let controllers = controllers.unwrap_or_default();
     let service = Service::new(catalog, store, access, keys, controllers, options);
-    let service = Arc::new(
-        service
-            .with_masters(masters)
-            .with_clusters(clusters)
-            .with_forges(Arc::new(forges))
-            .with_login(login)
-            .with_archive(archive(args)?),
-    );
+    let service = service
+        .with_masters(masters)
+        .with_clusters(clusters)
+        .with_forges(Arc::new(forges))
+        .with_login(login)
+        .with_archive(archive(args)?);
+    if let Some(file) = &args.agents {
+        set_up_agents(&service, file)?;
+    }
+    let service = Arc::new(service);
     let holder = replica();
     let watches = pods::watch(&service, holder.clone()).await;
     let server =
@@ -270,8 +277,9 @@ pub async fn serve(args: &ServeArgs) -> Result<(), BridgeError> {
             fence: Arc::new(PodFence::new(Arc::clone(&service))),
             ..RouteOptions::default()
         };
-        let routing = route_builds(Arc::clone(&service), holder, options);
-        tokio::spawn(async move { tokio::join!(watching, routing, triggers) })
+        let routing = route_builds(Arc::clone(&service), holder.clone(), options);
+        let agents = keep_agents(Arc::clone(&service), holder, AgentOptions::default());
+        tokio::spawn(async move { tokio::join!(watching, routing, triggers, agents) })
     });
     let chores = tokio::spawn(chores(Arc::clone(&service), tls, args.reload));
     server.run(stop()).await;
@@ -304,6 +312,21 @@ fn archive(args: &ServeArgs) -> Result<Option<Archive>, BridgeError> {
 fn read_masters(file: &std::path::Path) -> Result<(Arc<Registry>, RouteLimits), BridgeError> {
     let read = MastersFile::load(file)?;
     Ok((Arc::new(Registry::of(&read)?), read.limits))
+}
+
+/// Reads the file of agents. All that is wrong with it beside the other files is reported at once.
+fn set_up_agents(service: &Service, path: &std::path::Path) -> Result<(), BridgeError> {
+    let file = AgentsFile::load(path)?;
+    let pools = file.pools.iter().map(|(name, pool)| (name.to_string(), pool.clone())).collect();
+    let pods = Arc::new(KubePods::new(service.clusters.clone(), &pools));
+    let problems = file.problems_beside(&service.masters, pods.as_ref());
+    if !problems.is_empty() {
+        let file = path.display().to_string();
+        let problems = problems.into_iter().map(|one| one.in_file(file.clone())).collect();
+        return Err(BridgeError::Agents(problems));
+    }
+    service.agents.set_up(Setup::new(&file, pods));
+    Ok(())
 }
 
 /// A name for this process among its replicas. A restarted process is another one.

@@ -223,6 +223,13 @@ pub fn sha256_hex(bytes: impl AsRef<[u8]>) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// A text that nobody can guess; nothing where the system has no randomness.
+pub fn new_secret(prefix: &str) -> Option<String> {
+    let mut bytes = [0; ACCESS_BYTES];
+    SystemRandom::new().fill(&mut bytes).ok()?;
+    Some(format!("{prefix}{}", URL_SAFE_NO_PAD.encode(bytes)))
+}
+
 impl AccessTokens {
     /// Checks the tokens of a file.
     ///
@@ -264,9 +271,7 @@ impl AccessTokens {
         scopes: BTreeSet<Scope>,
         controller: Option<String>,
     ) -> Result<(String, AccessToken), String> {
-        let mut bytes = [0; ACCESS_BYTES];
-        SystemRandom::new().fill(&mut bytes).map_err(|_| "no randomness".to_owned())?;
-        let text = format!("{ACCESS_PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes));
+        let text = new_secret(ACCESS_PREFIX).ok_or_else(|| "no randomness".to_owned())?;
         let sha256 = sha256_hex(&text);
         let name = name.to_owned();
         Ok((

@@ -39,6 +39,7 @@ pub use api::router;
 pub use args::{KeyArgs, ServeArgs, TokenArgs, database, make_key, make_token, serve};
 pub(crate) use args::{replica, start_log, stop};
 pub use auth::{AccessToken, AccessTokens, BuildClaims, BuildTokens, Role, Scope};
+pub(crate) use auth::{new_secret, sha256_hex};
 pub use config::{ControllerConfig, read_controllers, read_tokens};
 pub use fence::PodFence;
 pub use images::images;

@@ -23,6 +23,8 @@ pub enum Needs {
     Scope(&'static str),
     /// The token of a build.
     BuildToken,
+    /// The token of a pod whose agent waits.
+    PodToken,
     /// The token of a build, or an access token with this scope.
     Either(&'static str),
 }
@@ -155,6 +157,12 @@ operations! {
     get_labels get "/v1/labels", Needs::Scope("masters:read"),
         None, Some(schema::<Vec<crate::masters::LabelCover>>), &[401, 403],
         "The labels, and which masters can run builds of each. Fewer than two is an alert.";
+    list_agents get "/v1/agents", Needs::Scope("masters:read"),
+        None, Some(schema::<Vec<crate::agents::Agent>>), &[401, 403],
+        "Agents on demand: those that wait, those that belong to a master, and those that have gone lately.";
+    ask_as_standby post "/v1/agents/standby", Needs::PodToken,
+        Some(schema::<types::StandbyQuery>), Some(schema::<types::StandbyAnswer>), &[400, 401, 413],
+        "What an agent that waits is to do. It is answered when there is something, and after 20 s at the latest.";
     save_job post "/v1/jobs", Needs::Scope("jobs:write"),
         Some(schema::<crate::jobs::JobSpec>), Some(schema::<routed::JobAnswer>), &[400, 401, 403, 413, 422],
         "Keeps a job. It is made on masters when it is kept in step, or with its first build there.";
@@ -250,6 +258,8 @@ pub fn document() -> Value {
             "securitySchemes": {
                 "access": {"type": "http", "scheme": "bearer",
                     "description": "A token of the file of tokens; `pfb_` and 43 characters."},
+                "pod": {"type": "http", "scheme": "bearer",
+                    "description": "The token that a pod was made with, or that of its service account."},
                 "build": {"type": "http", "scheme": "bearer",
                     "description": "The token that came with the plan of a build."},
             },
@@ -299,6 +309,9 @@ fn describe(operation: &Operation, problem: &Schema, generator: &mut SchemaGener
             json!([{"build": []}, {"access": []}]),
             Some(format!("Needs the token of the build, or the scope {scope}.")),
         ),
+        Needs::PodToken => {
+            (json!([{"pod": []}]), Some("Needs the token of the agent's own pod.".to_owned()))
+        }
         Needs::BuildToken => {
             (json!([{"build": []}]), Some("Needs the token of the build.".to_owned()))
         }

@@ -21,6 +21,7 @@ use super::problem::Problem;
 use super::sign::PLAN_TYPE;
 use super::state::{Service, StoredPlan};
 use super::store::BuildRow;
+use crate::agents::Wanted;
 use crate::canonical::to_canonical_json;
 use crate::catalog::model::{Identifier, JobRecord, Level, PlanFacts};
 use crate::error::BridgeError;
@@ -321,6 +322,7 @@ async fn grant(
     service.remember(Arc::clone(&made));
     if kept.id == row.id {
         service.metrics.builds.fetch_add(1, Relaxed);
+        wish_agent(service, &kept).await?;
         return signed(service, kept, &made, pod, binding, false);
     }
     // What says how the plan came about is true of this plan only.
@@ -340,7 +342,22 @@ async fn signed_again(
         None => service.plan(&row.digest).await?.ok_or_else(|| Problem::missing("plan"))?,
     };
     let pod = pods::of_build(service, &row, &plan.plan).await?;
+    wish_agent(service, &row).await?;
     signed(service, row, &plan, pod, binding, true)
+}
+
+/// The agent that a build is to have, where it gets one on demand.
+fn own_agent(service: &Service, row: &BuildRow) -> Option<Wanted> {
+    service.agents.setup()?.own_agent(&row.controller, &row.id)
+}
+
+/// Has the build get an agent on demand. A build that got no answer asks again, and one that has had its
+/// agent is known by that.
+async fn wish_agent(service: &Service, row: &BuildRow) -> Result<(), Problem> {
+    let Some(wish) = own_agent(service, row) else { return Ok(()) };
+    service.store.wish_agent(&wish, service.now_ms()).await?;
+    service.agents.wake.notify_one();
+    Ok(())
 }
 
 fn signed(
@@ -363,8 +380,11 @@ fn signed(
         "build": row.id, "controller": row.controller, "digest": row.digest,
         "expires_at": expires_at, "format": SIGNED_FORMAT, "issued_at": issued_at,
         "job": row.job, "number": row.number,
-    })
-    .to_string();
+    });
+    if let Some(wish) = own_agent(service, &row) {
+        payload["label"] = Value::from(wish.label);
+    }
+    let mut payload = payload.to_string();
     payload.pop();
     payload.push_str(",\"plan\":");
     payload.push_str(&plan.text);

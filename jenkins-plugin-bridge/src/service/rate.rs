@@ -53,9 +53,16 @@ impl RateLimits {
             Caller::Access(token) => token.requests_per_second.unwrap_or(self.rates.access),
             Caller::Build(_) => self.rates.build,
         };
+        self.take_for(caller.subject(), rate, now)
+    }
+
+    /// The same for one that has no token of ours, with its rate: requests a second.
+    ///
+    /// # Errors
+    /// As [`take`](Self::take).
+    pub fn take_for(&self, subject: String, rate: u32, now: Instant) -> Result<(), Duration> {
         let one = Duration::from_secs(1) / rate.max(1);
         let mut all = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let subject = caller.subject();
         let full_at = all.get(&subject).copied().unwrap_or(now).max(now);
         let empty_until = (full_at + one).checked_duration_since(now + BURST.max(one));
         if let Some(wait) = empty_until.filter(|wait| !wait.is_zero()) {

@@ -13,6 +13,7 @@ use super::rate::{RateLimits, Rates};
 use super::session::LoginTries;
 use super::sign::KeyRing;
 use super::store::{Store, StoreError};
+use crate::agents::Standbys;
 use crate::archive::Archive;
 use crate::cluster::Clusters;
 use crate::forges::Forges;
@@ -119,6 +120,8 @@ pub struct Service {
     pub(super) hook_places: Arc<tokio::sync::Semaphore>,
     /// When this replica began to listen, in milliseconds since 1970.
     pub listening_ms: i64,
+    /// Agents that wait.
+    pub agents: Standbys,
     leads_masters: AtomicBool,
     plans: Mutex<KnownPlans>,
 }
@@ -166,6 +169,7 @@ impl Service {
             trigger_now: tokio::sync::Notify::new(),
             hook_places: Arc::new(tokio::sync::Semaphore::new(HOOKS_AT_ONCE)),
             listening_ms: now_ms(),
+            agents: Standbys::default(),
             leads_masters: AtomicBool::new(false),
             plans: Mutex::default(),
         }

@@ -1,6 +1,7 @@
 //! State: plans, builds, what they reported. One SQLite file by default, PostgreSQL by URL; the
 //! same statements for both.
 
+mod agents;
 mod archives;
 mod audit;
 mod builds;
@@ -48,6 +49,8 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (2, "pods", include_str!("../../migrations/0002_pods.sql")),
     (10, "masters", include_str!("../../migrations/0010_masters.sql")),
     (20, "board", include_str!("../../migrations/0020_board.sql")),
+    (40, "agents", include_str!("../../migrations/0040_agents.sql")),
+    (41, "agent wishes", include_str!("../../migrations/0041_agent_wishes.sql")),
     (55, "images", include_str!("../../migrations/0055_images.sql")),
     (60, "triggers", include_str!("../../migrations/0060_triggers.sql")),
     (61, "reports", include_str!("../../migrations/0061_reports.sql")),

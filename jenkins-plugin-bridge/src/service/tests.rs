@@ -1,5 +1,6 @@
 //! The service as its callers see it: over HTTP, on SQLite and on PostgreSQL.
 
+mod agents;
 mod archive;
 mod board;
 mod builds;

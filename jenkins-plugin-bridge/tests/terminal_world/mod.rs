@@ -105,6 +105,7 @@ async fn prepare(directory: &Path, port: u16, stage_ms: (u64, u64)) -> (Vec<Runn
             stages: 4,
             queue_ms: 0,
             queue_save_ms: 0,
+            load_ms: 10_000,
             start_ms: 0,
         })
         .await
@@ -163,6 +164,7 @@ impl World {
             masters: path("masters.yaml"),
             database: format!("sqlite:{}?mode=rwc", path("state.db").display()),
             pods: path("pods"),
+            agents: None,
             speed: 10,
         };
         let (told, listens) = tokio::sync::oneshot::channel();

@@ -122,7 +122,7 @@ impl Exchange {
     }
 
     /// The beginning of the body.
-    async fn page(self) -> Vec<u8> {
+    pub(crate) async fn page(self) -> Vec<u8> {
         let mut body = self.response.into_body();
         let mut page = Vec::new();
         let read = async {

@@ -5,11 +5,13 @@ use std::fmt;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, header};
 use http_body_util::Full;
+use zeroize::Zeroizing;
 
 use super::connector::Dialing;
 use super::download::{DownloadOptions, Words};
 use super::error::NetworkError;
 use super::get::{self, GetError};
+use super::http_client::Exchange;
 use super::secret::Secret;
 use super::url::{RootUrl, UrlError};
 
@@ -86,6 +88,29 @@ impl PostTarget {
         content_type: &'static str,
         body: Vec<u8>,
     ) -> Result<(), PostError> {
+        self.send(relative, content_type, body).await?.discard().await;
+        Ok(())
+    }
+
+    /// The same, with the answer: as much of it as 16 KiB, which an answer to wait for does not need.
+    ///
+    /// # Errors
+    /// As [`post`](Self::post).
+    pub async fn ask(
+        &self,
+        relative: &str,
+        content_type: &'static str,
+        body: Vec<u8>,
+    ) -> Result<Zeroizing<Vec<u8>>, PostError> {
+        Ok(Zeroizing::new(self.send(relative, content_type, body).await?.page().await))
+    }
+
+    async fn send(
+        &self,
+        relative: &str,
+        content_type: &'static str,
+        body: Vec<u8>,
+    ) -> Result<Exchange, PostError> {
         let dialing = Dialing::from(&self.options);
         let target = self.root.join(relative);
         let body = Full::new(Bytes::from(body));
@@ -102,8 +127,7 @@ impl PostTarget {
         })?;
         let status = answer.response.status();
         if status.is_success() {
-            answer.discard().await;
-            return Ok(());
+            return Ok(answer);
         }
         let title = answer.page_line().await;
         Err(PostError::Status { status: status.as_u16(), title })

@@ -108,7 +108,7 @@ pub(super) fn judge(
                 ran.last_us = entry.at_us;
                 *ran.stages.entry(entry.detail.clone()).or_default() += 1;
             }
-            What::Triggered | What::Ended => {}
+            What::Triggered | What::Online | What::OnNode | What::Ended => {}
         }
     }
     let unique: BTreeSet<&String> = ids.iter().collect();

@@ -1,6 +1,7 @@
 //! A campaign: builds are asked for while masters are killed, paused, cut off and restarted, and the bridge
 //! is killed; then the ledger is judged.
 
+mod agents;
 mod balance;
 mod faults;
 mod judge;
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+pub use agents::{AgentsVerdict, Form, run as run_agents};
 pub use judge::{Figures, Verdict};
 
 use crate::bridge::write_catalog;
@@ -38,6 +40,8 @@ pub struct Options {
     pub speed: u32,
     /// Replicas of the bridge, behind one address. Several need PostgreSQL.
     pub bridges: u32,
+    /// The program of agents, for a campaign of agents on demand.
+    pub agent: Option<PathBuf>,
     /// URL of a database; one in SQLite unless given.
     pub database: Option<String>,
     /// The longest that it may take after the last fault.

@@ -118,3 +118,8 @@ pub(super) async fn calls(
         })
         .collect())
 }
+
+/// Agents on demand.
+pub(super) async fn agents(http: &reqwest::Client, setup: &Setup) -> Result<Value, FleetError> {
+    send(setup, http.get(format!("{}/v1/agents", setup.url()))).await
+}

@@ -85,6 +85,16 @@ impl Setup {
             ));
         }
         write(&directory.join("masters.yaml"), &masters)?;
+        if options.agent.is_some() {
+            let text = format!(
+                "api: pilotfish/v1\nkind: agents\nowner: campaign\nbridge: 'http://127.0.0.1:{}'\npools:\n  \
+                 pods: {{labels: [{}], profile: none, most: 10, warm: {{min: 2, max: 4, follow: 5s}}, \
+                 start_within: 20s, unused_for: 3s}}\n",
+                all[count * 2],
+                super::agents::LABEL
+            );
+            write(&directory.join("agents.yaml"), &text)?;
+        }
         let entries = serde_json::json!({"tokens": entries});
         write(&directory.join("tokens.yaml"), &entries.to_string())?;
         Ok(Self {
@@ -216,7 +226,13 @@ impl MasterProcess {
             .arg(directory.join("pods"))
             .arg("--ledger")
             .arg(&setup.ledger)
-            .args(["--stage-least-ms", "20", "--stage-most-ms", "150", "--start-ms", "300"]);
+            .args(["--start-ms", "300"]);
+        // Builds on agents last longer than the bridge needs to take a node out.
+        let (least, most) =
+            if setup.options.agent.is_some() { ("200", "600") } else { ("20", "150") };
+        command.args(["--stage-least-ms", least, "--stage-most-ms", most]);
+        let load_ms = 10_000 / setup.options.speed.max(1);
+        command.args(["--load-ms", &load_ms.to_string()]);
         Ok(command)
     }
 
@@ -264,6 +280,9 @@ impl Bridge {
             ("--pods", "pods"),
         ] {
             command.arg(option).arg(directory.join(file));
+        }
+        if let Some(agent) = &setup.options.agent {
+            command.arg("--agents").arg(directory.join("agents.yaml")).arg("--agent").arg(agent);
         }
         Ok(Self { child: Killed(Some(spawn(command, &name)?)), index })
     }

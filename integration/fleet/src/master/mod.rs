@@ -1,6 +1,7 @@
 //! A simulated master: a process that answers as a live controller did, with a queue, executors, builds
 //! that run stages, and faults that can be switched on by a port of their own.
 
+mod agents;
 mod builds;
 mod control;
 mod jobs;
@@ -57,6 +58,8 @@ pub struct Options {
     pub queue_ms: u64,
     /// How much older than the truth the queue may be that a killed one comes back with, in milliseconds.
     pub queue_save_ms: u64,
+    /// Milliseconds between two times that it counts what waits for labels; 10,000 for a live one.
+    pub load_ms: u64,
     /// Milliseconds that a killed one takes to come back: it answers 503.
     pub start_ms: u64,
 }
@@ -120,6 +123,7 @@ pub async fn start(options: Options) -> Result<Running, FleetError> {
     let shared = Arc::new(Shared::open(options, address)?);
     let tasks = vec![
         tokio::spawn(server::serve(listener, Arc::clone(&shared))),
+        tokio::spawn(agents::count(Arc::clone(&shared))),
         tokio::spawn(control::serve(control, Arc::clone(&shared))),
         tokio::spawn(run::run(Arc::clone(&shared), crate::http_client()?)),
     ];

@@ -2,20 +2,28 @@
 
 use serde_json::{Value, json};
 
-use super::Level;
 use super::journal::Line;
 use super::routes::{Asked, cut, needs};
 use super::state::{Master, Node, Shared};
-use crate::random::Random;
+use super::{Level, agents};
 use crate::shapes::{self, Answer};
 
-fn labels(node: &Node) -> Vec<Value> {
-    std::iter::once(&node.name).chain(&node.labels).map(|name| json!({"name": name})).collect()
+/// The labels of a node, with what waits for each. Seen live: the load of a label is exported with it
+/// (`hudson.model.Label.loadStatistics`).
+fn labels(master: &Master, node: &Node) -> Vec<Value> {
+    let label = |name: &String| {
+        let average = master.loads.get(name).copied().unwrap_or_default();
+        json!({"name": name, "loadStatistics": {"_class": "hudson.model.Label$1",
+            "queueLength": {"sec10": {"latest": average}}}})
+    };
+    std::iter::once(&node.name).chain(&node.labels).map(label).collect()
 }
 
-fn json(node: &Node) -> Value {
+fn json(master: &Master, node: &Node) -> Value {
     let mut whole = shapes::NODE.json();
-    whole["assignedLabels"] = Value::from(labels(node));
+    let busy = master.running().any(|build| build.node.as_ref() == Some(&node.name));
+    whole["idle"] = Value::from(!busy);
+    whole["assignedLabels"] = Value::from(labels(master, node));
     whole["description"] = Value::from(node.description.clone());
     whole["displayName"] = Value::from(node.name.clone());
     whole["numExecutors"] = Value::from(node.executors);
@@ -41,7 +49,7 @@ fn computers(shared: &Shared, master: &Master) -> Value {
         "numExecutors": 0, "offline": false, "offlineCauseReason": "", "temporarilyOffline": false,
     });
     let mut all = vec![own];
-    all.extend(master.nodes.values().map(json));
+    all.extend(master.nodes.values().map(|node| json(master, node)));
     json!({"_class": "hudson.model.ComputerSet", "busyExecutors": busy.len().min(total as usize),
         "totalExecutors": total, "computer": all})
 }
@@ -60,6 +68,7 @@ fn read(asked: &Asked) -> Option<Node> {
         offline: true,
         taken_out: None,
         remote_fs: text("remoteFS"),
+        exclusive: form["mode"] == "EXCLUSIVE",
     })
 }
 
@@ -87,13 +96,18 @@ pub(super) fn answer(shared: &Shared, asked: &Asked, rest: &[&str]) -> Result<An
         _ => {}
     }
     let [name, rest @ ..] = rest else { return Err(shapes::MISSING.answer()) };
+    if !master.nodes.contains_key(*name) {
+        return Err(shapes::MISSING.answer());
+    }
+    if let ("GET", ["api", "json"]) = (asked.method.as_str(), rest) {
+        let whole = master.nodes.get(*name).map(|node| json(&master, node)).unwrap_or_default();
+        return Ok(cut(asked, shapes::NODE.answer(), &whole));
+    }
     let Some(node) = master.nodes.get_mut(*name) else { return Err(shapes::MISSING.answer()) };
     match (asked.method.as_str(), rest) {
-        ("GET", ["api", "json"]) => Ok(cut(asked, shapes::NODE.answer(), &json(node))),
         ("GET" | "HEAD", ["jenkins-agent.jnlp"]) => {
             needs(asked, Level::Full, "hudson.model.Computer.Connect")?;
-            let mut random = Random::of(&format!("{}/{name}", shared.options.name));
-            let secret: String = (0..4).map(|_| format!("{:016x}", random.number())).collect();
+            let secret = agents::secret(shared, name);
             let mut answer = shapes::NODE_SECRET.answer();
             answer.body =
                 answer.body.replace("&lt;64 hex digits&gt;", &secret).replace("agent-77", name);
@@ -115,6 +129,7 @@ pub(super) fn answer(shared: &Shared, asked: &Asked, rest: &[&str]) -> Result<An
         ("POST", ["doDelete"]) => {
             needs(asked, Level::Full, "hudson.model.Computer.Delete")?;
             master.nodes.remove(*name);
+            shared.changed.notify_waiters();
             shared.keep(&Line::NodeGone(name));
             Ok(Answer::empty(302).header("Location", "/computer/"))
         }

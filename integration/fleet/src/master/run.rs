@@ -39,16 +39,21 @@ fn take(shared: &Shared) -> Option<Build> {
     let executors: u32 = master
         .nodes
         .values()
-        .filter(|node| !node.offline && node.taken_out.is_none())
+        .filter(|node| !node.offline && node.taken_out.is_none() && !node.exclusive)
         .map(|node| node.executors)
         .sum();
-    if master.running().count() >= executors as usize {
-        return None;
-    }
+    let free = master.running().filter(|one| one.node.is_none()).count() < executors as usize;
     let now = now_ms();
-    let ready = |since: u64| since + shared.options.queue_ms <= now;
-    let item = master.waiting().find(|item| ready(item.since_ms)).cloned();
-    let item = item?;
+    let place = |item: &super::state::Item| {
+        if item.since_ms + shared.options.queue_ms > now {
+            return None;
+        }
+        match master.jobs.get(&item.job).and_then(|job| job.label()) {
+            Some(label) => master.free_node(label).map(|node| Some(node.name.clone())),
+            None => free.then_some(None),
+        }
+    };
+    let (item, node) = master.waiting().find_map(|item| Some((item.clone(), place(item)?)))?;
     let Some(job) = master.jobs.get_mut(&item.job) else {
         // A job that was deleted takes its items with it.
         let item = super::state::Item { cancelled: true, ..item };
@@ -71,6 +76,7 @@ fn take(shared: &Shared) -> Option<Build> {
         stages: 0,
         log: user.to_owned(),
         stopped: false,
+        node,
     };
     shared.keep(&Line::Build(&build));
     master.builds.insert((build.job.clone(), number), build.clone());
@@ -110,7 +116,20 @@ fn end(shared: &Shared, build: &mut Build, log: &str, result: &str) {
     shared.changed.notify_waiters();
 }
 
+/// Whether the agent of a build is still there; one that needs none has it always.
+fn has_agent(shared: &Shared, build: &Build) -> bool {
+    let Some(node) = &build.node else { return true };
+    shared.lock().nodes.get(node).is_some_and(|node| !node.offline)
+}
+
 async fn execute(shared: Arc<Shared>, client: reqwest::Client, mut build: Build) {
+    if let Some(node) = build.node.clone() {
+        shared.record(&build.parameters, What::OnNode, &node);
+        // One that is not a Pipeline does not outlive its controller.
+        if build.stages > 0 || !has_agent(&shared, &build) {
+            return end(&shared, &mut build, "ERROR: the agent was lost\n", "ABORTED");
+        }
+    }
     if !build.claimed {
         match shim::claim(&shared, &client, &build).await {
             Claimed::Won => {}
@@ -155,6 +174,9 @@ async fn execute(shared: Arc<Shared>, client: reqwest::Client, mut build: Build)
             .is_none_or(|one| one.stopped)
         {
             return end(&shared, &mut build, "Aborted by bridge\n", "ABORTED");
+        }
+        if !has_agent(&shared, &build) {
+            return end(&shared, &mut build, "ERROR: the agent was lost\n", "ABORTED");
         }
         let name = format!("stage {stage}");
         if let Some(pods) = pods

@@ -14,6 +14,7 @@ use hyper_util::rt::TokioIo;
 use pilotfish_bridge::rest::percent_decoded;
 use tokio::net::TcpListener;
 
+use super::agents;
 use super::control::delay;
 use super::routes::{self, Asked};
 use super::state::Shared;
@@ -42,7 +43,10 @@ where
                 let answered = answer(request);
                 async move { answered.await.ok_or(NoAnswer) }
             });
-            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            let _ = http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .with_upgrades()
+                .await;
         });
     }
 }
@@ -66,7 +70,10 @@ pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     .await;
 }
 
-async fn answer(request: Request<Incoming>, shared: &Arc<Shared>) -> Option<Response<Full<Bytes>>> {
+async fn answer(
+    mut request: Request<Incoming>,
+    shared: &Arc<Shared>,
+) -> Option<Response<Full<Bytes>>> {
     let faults = shared.lock().faults;
     if faults.unreachable {
         // Until the caller gives up, or the way is free again.
@@ -83,6 +90,9 @@ async fn answer(request: Request<Incoming>, shared: &Arc<Shared>) -> Option<Resp
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
         response.headers_mut().insert("content-type", http::HeaderValue::from_static("text/html"));
         return Some(response);
+    }
+    if request.uri().path() == "/wsagents/" {
+        return Some(agents::upgrade(shared, &mut request));
     }
     let (parts, body) = request.into_parts();
     let bytes = Limited::new(body, BYTES).collect().await.ok()?.to_bytes();

@@ -76,6 +76,9 @@ pub struct Build {
     /// Somebody has stopped it.
     #[serde(default)]
     pub stopped: bool,
+    /// The node that it runs on, where its job asks for a label.
+    #[serde(default)]
+    pub node: Option<String>,
 }
 
 /// A node.
@@ -95,6 +98,9 @@ pub struct Node {
     pub taken_out: Option<String>,
     /// Directory of its agent.
     pub remote_fs: String,
+    /// Only builds that ask for a label of its own run here.
+    #[serde(default)]
+    pub exclusive: bool,
 }
 
 /// Everything that a master has.
@@ -114,6 +120,8 @@ pub struct Master {
     pub quieting_down: bool,
     /// Faults that are switched on.
     pub faults: Faults,
+    /// The average of what waits for each label of a node.
+    pub loads: BTreeMap<String, f32>,
 }
 
 /// A master, as its tasks share it.
@@ -158,9 +166,16 @@ impl Shared {
                 offline: false,
                 taken_out: None,
                 remote_fs: "/home/jenkins/agent".to_owned(),
+                exclusive: false,
             };
             master.nodes.insert(node.name.clone(), node);
         }
+        // Whoever was connected is so no more.
+        master
+            .nodes
+            .values_mut()
+            .filter(|node| node.exclusive)
+            .for_each(|node| node.offline = true);
         let ledger = options.ledger.as_deref().map(Ledger::open).transpose()?;
         let pods = options.pods.as_deref().map(Pods::open).transpose()?;
         Ok(Self {
@@ -219,7 +234,29 @@ impl Shared {
     }
 }
 
+impl Job {
+    /// The label that its builds ask for, which only a freestyle job says in its definition.
+    #[must_use]
+    pub fn label(&self) -> Option<&str> {
+        let (_, after) = self.xml.split_once("<assignedNode>")?;
+        after.split_once("</assignedNode>").map(|(label, _)| label)
+    }
+}
+
 impl Master {
+    /// The node that a build with this label may run on now.
+    #[must_use]
+    pub fn free_node(&self, label: &str) -> Option<&Node> {
+        let is_free = |node: &&Node| {
+            let busy = self.running().filter(|one| one.node.as_ref() == Some(&node.name)).count();
+            busy < node.executors as usize
+        };
+        self.nodes
+            .values()
+            .filter(|node| !node.offline && node.taken_out.is_none() && node.labels.contains(label))
+            .find(is_free)
+    }
+
     /// Items that wait.
     pub fn waiting(&self) -> impl Iterator<Item = &Item> {
         self.items.values().filter(|item| item.build.is_none() && !item.cancelled)

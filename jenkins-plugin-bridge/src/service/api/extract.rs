@@ -56,6 +56,21 @@ impl Authenticated {
     }
 }
 
+/// A token that somebody else has to know.
+pub struct Bearer(pub String);
+
+impl FromRequestParts<Arc<Service>> for Bearer {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<Service>) -> Result<Self, Problem> {
+        text(&parts.headers, AUTHORIZATION.as_str())
+            .and_then(|text| text.strip_prefix("Bearer "))
+            .filter(|token| !token.is_empty())
+            .map(|token| Self(token.to_owned()))
+            .ok_or_else(|| Problem::unauthorised("send `Authorization: Bearer` with a token"))
+    }
+}
+
 /// A body, with what is needed to know the same request again.
 pub struct Input<T> {
     /// The body.

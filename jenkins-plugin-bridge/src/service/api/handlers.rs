@@ -1,5 +1,6 @@
 //! The operations on plans and the catalog, and those that need no token.
 
+mod agents;
 mod archive;
 mod audit;
 mod builds;
@@ -30,6 +31,7 @@ use crate::service::problem::Problem;
 use crate::service::sign::PublicKey;
 use crate::service::state::{Service, StoredPlan};
 
+pub use agents::{ask_as_standby, list_agents};
 pub use archive::{get_artifact, get_artifacts, get_tests};
 pub use audit::{AUDIT_ROWS, AuditQuery, get_audit};
 pub use builds::{add_events, claim_build, evaluate_plan, get_build};

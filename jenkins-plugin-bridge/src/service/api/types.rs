@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use super::leases::LockAnswer;
 use crate::catalog::model::{Pipeline, StageTemplate};
@@ -317,4 +318,55 @@ pub struct MasterAnswer {
     pub state: State,
     /// REST calls that this replica made there so far.
     pub calls: u64,
+}
+
+/// An agent that waits.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StandbyQuery {
+    /// Its id.
+    #[schemars(length(max = 64))]
+    pub id: String,
+    /// It has what it was given, which is given to nobody again.
+    #[serde(default)]
+    pub taken: bool,
+}
+
+/// What an agent is to do.
+#[derive(Serialize, JsonSchema)]
+#[serde(tag = "state", rename_all = "lowercase")]
+pub enum StandbyAnswer {
+    /// Ask again.
+    Wait {},
+    /// Connect, once it has said that it has this.
+    Claimed {
+        /// Root URL of the controller.
+        url: String,
+        /// Name of the node.
+        node: String,
+        /// Secret of the node.
+        #[serde(serialize_with = "exposed")]
+        #[schemars(with = "String")]
+        secret: Zeroizing<String>,
+    },
+    /// It is known that the agent has what it was given.
+    Taken {},
+    /// End.
+    Leave {
+        /// Why.
+        reason: String,
+    },
+}
+
+fn exposed<S: serde::Serializer>(
+    secret: &Zeroizing<String>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(secret)
+}
+
+impl From<crate::agents::Assignment> for StandbyAnswer {
+    fn from(given: crate::agents::Assignment) -> Self {
+        Self::Claimed { url: given.url, node: given.node, secret: given.secret }
+    }
 }

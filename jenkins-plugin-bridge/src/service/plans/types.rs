@@ -118,6 +118,9 @@ pub struct SignedPlan {
     pub number: i64,
     /// The plan.
     pub plan: Plan,
+    /// The label that only the agent of this build has, where it gets one on demand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
     /// The pod in which its stages run, where the builds of the controller run in pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod: Option<BuildPod>,

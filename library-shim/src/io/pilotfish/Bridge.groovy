@@ -216,7 +216,7 @@ class Bridge {
         if (plan.format != 'pilotfish/plan/v1') {
             return [problem: "this library does not know plans of the format ${plan.format}: update it"]
         }
-        String label = options.label ?: settings.PILOTFISH_LABEL
+        String label = options.label ?: signed.label ?: settings.PILOTFISH_LABEL
         Map has = PLUGINS.collectEntries { name, plugin -> [name, StepDescriptor.byFunctionName(name) != null] }
         List active = Plans.nodes(plan).findAll { it.type == 'stage' && it.decision.state != 'skipped' }
         Map without = Plans.used(active, label).findAll { !has[it.key] }
