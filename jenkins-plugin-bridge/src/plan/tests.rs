@@ -129,6 +129,7 @@ stages:
   - name: gate
     uses: work
     lock: {resource: 'env-${{ params.go }}'}
+    milestone: true
     approval: {message: 'Go?', approvers: [ops], timeout: 1h}
     when: params.go && any_match(changed_files, '**/*.rs') && results.first == 'success'
     extensions: {between: [{name: added, script: 'echo more', container: two}]}

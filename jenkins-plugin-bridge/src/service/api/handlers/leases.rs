@@ -17,6 +17,8 @@ use crate::service::problem::Problem;
 use crate::service::state::{Service, StoredPlan};
 use crate::service::store::{LockQuestion, LockRow};
 
+/// The most bytes of the name of a lock: it is the key of an index.
+const LOCK_BYTES: usize = 1_000;
 /// For what is done in a stage beside its steps, in seconds: its post steps have 600 after each try, and a try may
 /// come 600 after the one before.
 const BESIDE_A_TRY: u64 = 1_200;
@@ -34,6 +36,11 @@ pub async fn ask_lock(
     let lock = stage.lock.as_deref().ok_or_else(|| {
         Problem::malformed(format!("the stage `{}` has no lock in its plan", stage.id))
     })?;
+    if lock.len() > LOCK_BYTES {
+        let detail =
+            format!("the name of the lock has {} bytes, more than {LOCK_BYTES}", lock.len());
+        return Err(Problem::malformed(detail));
+    }
     let now_ms = service.now_ms();
     let asks =
         LockQuestion { lock, build: &id, stage: &stage.id, term_ms: term(&service, stage), now_ms };
