@@ -76,7 +76,7 @@ fn hint(message: &str) -> &'static str {
 }
 
 /// An error with everything that led to it: the first says only that a request failed.
-pub(super) fn causes(error: &dyn std::error::Error) -> String {
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {

@@ -22,6 +22,7 @@ mod watch;
 pub use config::{ClusterSettings, Clusters, ClustersFile, ClustersKind};
 pub use connect::Cluster;
 pub use error::ClusterError;
+pub(crate) use error::causes;
 pub use follow::{Followed, Step, Until};
 pub use gone::was_in_use;
 pub use images::{ImageSettings, Images, add_plan};

@@ -3,13 +3,14 @@
 //!
 //! [`file`] has the types of the masters file, [`health`] judges what a look at a master showed (with no
 //! clock and no network), [`registry`] keeps the masters with their state in memory, [`watch`] looks at
-//! them, [`labels`] says which labels too few masters have, and [`check`] what the bridge may do at one.
+//! them, [`resources`] has those that Kubernetes declares, [`labels`] says which labels too few masters have, and [`check`] what the bridge may do at one.
 
 pub mod check;
 pub mod file;
 pub mod health;
 pub mod labels;
 pub mod registry;
+pub mod resources;
 pub mod watch;
 pub mod window;
 
@@ -20,5 +21,6 @@ pub use check::{MasterCheck, PermissionCheck, PermissionState, check};
 pub use file::{Labels, MasterSpec, MastersFile, Permission};
 pub use health::{Health, HealthRules, Observation, Seen, State};
 pub use labels::{LabelCover, cover};
-pub use registry::{Master, Registry};
+pub use registry::{Declared, Master, Registry};
+pub use resources::{Resources, follow_resources};
 pub use watch::{WatchOptions, watch};

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use zeroize::Zeroizing;
+
 use super::file::{CAPACITY, Labels, MasterSpec, MastersFile};
 use super::health::{Health, HealthRules, Observation, State};
 use crate::error::BridgeError;
-use crate::rest::{Client, ConnectArgs, RetryPolicy};
+use crate::rest::{Client, ClientOptions, ConnectArgs, Login, RetryPolicy};
 
 /// The most time of one request for work: the answer to a trigger is short.
 const WORK_TIMEOUT: Duration = Duration::from_secs(15);
@@ -17,7 +19,6 @@ const LOOK_TIMEOUT: Duration = Duration::from_secs(4);
 const WORK_AT_ONCE: usize = 8;
 
 /// A master.
-#[derive(Debug)]
 pub struct Master {
     /// Its name.
     pub name: String,
@@ -28,6 +29,34 @@ pub struct Master {
     /// For looks: never tried again, given up after a few seconds.
     pub probe: Arc<Client>,
     state: Mutex<State>,
+    /// The token, where a resource declares it.
+    token: Option<Zeroizing<String>>,
+    /// Why it gets no builds although it may answer.
+    hold: Mutex<Option<String>>,
+}
+
+impl std::fmt::Debug for Master {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Master").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// A master that a resource declares.
+pub struct Declared {
+    /// Its name.
+    pub name: String,
+    /// What is declared about it; its `token_file` counts for nothing.
+    pub spec: MasterSpec,
+    /// The API token of its user.
+    pub token: Zeroizing<String>,
+    /// Why it gets no builds although it may answer.
+    pub hold: Option<String>,
+}
+
+impl std::fmt::Debug for Declared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Declared").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 impl Master {
@@ -36,13 +65,29 @@ impl Master {
     /// # Errors
     /// What is wrong with its address, token, certificate or proxy.
     pub fn new(name: &str, spec: &MasterSpec) -> Result<Self, BridgeError> {
-        let mut options = ConnectArgs::of(
+        let options = ConnectArgs::of(
             Some(spec.user.clone()),
             Some(spec.token_file.clone()),
             spec.ca_files.clone(),
             spec.proxy.clone(),
         )
         .options(&spec.url)?;
+        Self::with(name, spec, options)
+    }
+
+    /// The same, of what a resource declares.
+    fn declared(one: &Declared) -> Result<Self, BridgeError> {
+        let mut options = ClientOptions::new(&one.spec.url);
+        options.login = Some(Login { user: one.spec.user.clone(), token: one.token.clone() });
+        let master = Self::with(&one.name, &one.spec, options)?;
+        Ok(Self { token: Some(one.token.clone()), ..master })
+    }
+
+    fn with(
+        name: &str,
+        spec: &MasterSpec,
+        mut options: ClientOptions,
+    ) -> Result<Self, BridgeError> {
         options.concurrency = WORK_AT_ONCE;
         options.timeout = WORK_TIMEOUT;
         options.connect_timeout = LOOK_TIMEOUT;
@@ -53,7 +98,18 @@ impl Master {
         options.retry = RetryPolicy { tries: 1, ..RetryPolicy::default() };
         let probe = Arc::new(Client::new(&options)?);
         let (name, spec) = (name.to_owned(), spec.clone());
-        Ok(Self { name, spec, client, probe, state: Mutex::default() })
+        let (state, hold) = (Mutex::default(), Mutex::default());
+        Ok(Self { name, spec, client, probe, state, token: None, hold })
+    }
+
+    /// Why it gets no builds although it may answer: what waits there is moved.
+    #[must_use]
+    pub fn hold(&self) -> Option<String> {
+        self.hold.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_hold(&self, hold: Option<String>) {
+        *self.hold.lock().unwrap_or_else(PoisonError::into_inner) = hold;
     }
 
     /// What is known about it.
@@ -94,6 +150,9 @@ impl Master {
     /// Why it gets no new builds at a time in seconds since 1970; nothing where it does.
     #[must_use]
     pub fn refusal(&self, now: i64) -> Option<String> {
+        if let Some(hold) = self.hold() {
+            return Some(hold);
+        }
         let state = self.state();
         match state.health {
             Health::Unknown => return Some("it was not looked at yet".to_owned()),
@@ -119,7 +178,10 @@ impl Master {
 /// All masters.
 #[derive(Debug, Default)]
 pub struct Registry {
+    /// Those of the masters file.
     masters: RwLock<BTreeMap<String, Arc<Master>>>,
+    /// Those of resources. A name or an address that is in the file is that of the file.
+    declared: RwLock<BTreeMap<String, Arc<Master>>>,
 }
 
 impl Registry {
@@ -138,7 +200,7 @@ impl Registry {
     /// # Errors
     /// [`BridgeError::Masters`]; nothing is changed then.
     pub fn replace(&self, file: &MastersFile) -> Result<(), BridgeError> {
-        let before = self.all();
+        let before: Vec<_> = read(&self.masters).values().cloned().collect();
         let mut all = BTreeMap::new();
         let mut problems = Vec::new();
         for (name, spec) in &file.masters {
@@ -164,21 +226,67 @@ impl Registry {
         Ok(())
     }
 
+    /// Takes what resources declare now, in place of what they declared before. A master that is declared as before
+    /// keeps its state. Gives what is wrong: those get no builds.
+    pub fn declare(&self, declared: Vec<Declared>) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut all: BTreeMap<String, Arc<Master>> = BTreeMap::new();
+        let file = read(&self.masters).clone();
+        let before = read(&self.declared).clone();
+        let address = |spec: &MasterSpec| spec.url.trim_end_matches('/').to_owned();
+        for one in declared {
+            let same = |other: &&Arc<Master>| {
+                other.name == one.name || address(&other.spec) == address(&one.spec)
+            };
+            if let Some(other) = file.values().chain(all.values()).find(same) {
+                let (name, url) = (&one.name, &one.spec.url);
+                problems.push(format!("{name} ({url}) is declared as {} already", other.name));
+                continue;
+            }
+            let is_known = |known: &&Arc<Master>| {
+                known.spec == one.spec && known.token.as_ref() == Some(&one.token)
+            };
+            let master = match before.get(&one.name).filter(is_known) {
+                Some(known) => Arc::clone(known),
+                None => match Master::declared(&one) {
+                    Ok(master) => Arc::new(master),
+                    Err(error) => {
+                        problems.push(format!("{}: {error}", one.name));
+                        continue;
+                    }
+                },
+            };
+            master.set_hold(one.hold);
+            all.insert(one.name, master);
+        }
+        *self.declared.write().unwrap_or_else(PoisonError::into_inner) = all;
+        problems
+    }
+
     /// All, by name.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<Master>> {
-        self.masters.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        let mut all = read(&self.declared).clone();
+        all.extend(read(&self.masters).clone());
+        all.into_values().collect()
     }
 
     /// One, by its name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Arc<Master>> {
-        self.masters.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+        let of_file = read(&self.masters).get(name).cloned();
+        of_file.or_else(|| read(&self.declared).get(name).cloned())
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.masters.read().unwrap_or_else(PoisonError::into_inner).is_empty()
+        read(&self.masters).is_empty() && read(&self.declared).is_empty()
     }
+}
+
+type Masters = BTreeMap<String, Arc<Master>>;
+
+fn read(masters: &RwLock<Masters>) -> std::sync::RwLockReadGuard<'_, Masters> {
+    masters.read().unwrap_or_else(PoisonError::into_inner)
 }

@@ -30,6 +30,7 @@ pub use builds::model::BuildCluster;
 pub use check::problems;
 pub use lease::KubernetesLeases;
 pub use model::{JenkinsController, JenkinsControllerSpec};
+pub use peers::Scope;
 pub use run::{OperatorArgs, operate};
 
 /// Who is said to have changed an object.

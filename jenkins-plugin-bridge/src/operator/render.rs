@@ -25,7 +25,7 @@ pub const REVISION: &str = "pilotfish.io/revision";
 /// Where the home is, as in the official image.
 const HOME: &str = "/var/jenkins_home";
 /// Name of the port of people.
-const PORT: u16 = 8080;
+pub const PORT: u16 = 8080;
 /// The port of agents that use neither WebSocket nor a tunnel.
 const AGENT_PORT: u16 = 50_000;
 /// User and group of the official image.

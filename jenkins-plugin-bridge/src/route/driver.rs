@@ -241,7 +241,9 @@ fn views(memory: &Memory, tasks: &Tasks, now_ms: i64) -> Vec<MasterView> {
         let facts = lock(&follower.facts).clone();
         MasterView {
             name: master.name.clone(),
-            is_leaving: !lost && state.health == Health::Healthy && state.seen.quieting_down,
+            is_leaving: !lost
+                && (master.hold().is_some()
+                    || state.health == Health::Healthy && state.seen.quieting_down),
             lost_ms: lost.then(|| i64::try_from(state.changed_ms).unwrap_or(0)),
             refusal,
             labels: master.labels(),

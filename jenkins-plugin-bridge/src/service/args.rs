@@ -31,10 +31,11 @@ use super::store::Store;
 use super::traces::{self, LogFormat};
 use crate::agents::{AgentOptions, AgentsFile, KubePods, Setup, keep_agents};
 use crate::archive::Archive;
-use crate::cluster::Clusters;
+use crate::cluster::{Cluster, ClusterSettings, Clusters};
 use crate::error::{BridgeError, Problem};
 use crate::forges::Forges;
-use crate::masters::{MastersFile, Registry, WatchOptions};
+use crate::masters::{MastersFile, Registry, Resources, WatchOptions, follow_resources};
+use crate::operator;
 use crate::route::{Limits as RouteLimits, RouteOptions, route_builds};
 use crate::triggers::{TriggerOptions, run_triggers};
 
@@ -45,6 +46,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 
 /// `serve`: the service.
 #[derive(Debug, Clone, Args)]
+#[command(group(clap::ArgGroup::new("managed").multiple(true).args(["masters", "masters_from_cluster"])))]
 pub struct ServeArgs {
     /// Directory of the catalog.
     #[arg(long, value_name = "DIR")]
@@ -74,8 +76,19 @@ pub struct ServeArgs {
     /// File of masters that are managed as one: builds are routed to them by label.
     #[arg(long, value_name = "FILE")]
     pub masters: Option<PathBuf>,
+    /// Take the masters that JenkinsController resources declare, too, with labels, capacity and Secrets as they
+    /// say. One that is being changed gets no builds until it has passed its gate.
+    #[arg(long)]
+    pub masters_from_cluster: bool,
+    /// Namespace of the resources; all unless given.
+    #[arg(long, value_name = "NAME", requires = "masters_from_cluster")]
+    pub masters_namespace: Option<String>,
+    /// Kubeconfig of the cluster that has the resources; masters are reached at their `spec.url` then. Without it:
+    /// KUBECONFIG, else ~/.kube/config, else the cluster that the program runs in, and their Services.
+    #[arg(long, value_name = "FILE", requires = "masters_from_cluster")]
+    pub masters_kubeconfig: Option<PathBuf>,
     /// File of forges: whose webhooks are taken, and where repositories live.
-    #[arg(long, value_name = "FILE", requires = "masters")]
+    #[arg(long, value_name = "FILE", requires = "managed")]
     pub forges: Option<PathBuf>,
     /// Directory where logs, test results and artefacts of finished builds are kept. Replicas share it.
     #[arg(long, value_name = "DIR", requires = "masters")]
@@ -234,6 +247,10 @@ pub async fn serve(args: &ServeArgs) -> Result<(), BridgeError> {
     let controllers = args.controllers.as_deref().map(read_controllers).transpose()?;
     let (masters, limits) =
         args.masters.as_deref().map(read_masters).transpose()?.unwrap_or_default();
+    let resources = match args.masters_from_cluster {
+        true => Some(resources(args).await?),
+        false => None,
+    };
     let forges = args.forges.as_deref().map(Forges::load).transpose()?.unwrap_or_default();
     let login = args.oidc.as_deref().map(Provider::read).transpose()?;
     let clusters = args.clusters.as_deref().map(Clusters::read).transpose()?.unwrap_or_default();
@@ -267,7 +284,7 @@ pub async fn serve(args: &ServeArgs) -> Result<(), BridgeError> {
         Server::bind(args.listen, Arc::clone(&service), tls.clone(), Limits::default()).await?;
     let sent = traces.are_sent();
     tracing::info!(address = %server.address()?, tls = tls.is_some(), traces = sent, "listening");
-    let watching = (!service.masters.is_empty()).then(|| {
+    let watching = (!service.masters.is_empty() || resources.is_some()).then(|| {
         let (watch, lease) = (WatchOptions::default(), LeaseTimes::default());
         let watching = watch_masters(Arc::clone(&service), holder.clone(), watch, lease);
         let triggers =
@@ -281,12 +298,18 @@ pub async fn serve(args: &ServeArgs) -> Result<(), BridgeError> {
         let agents = keep_agents(Arc::clone(&service), holder, AgentOptions::default());
         tokio::spawn(async move { tokio::join!(watching, routing, triggers, agents) })
     });
+    let following = resources.map(|from| {
+        let service = Arc::clone(&service);
+        tokio::spawn(async move {
+            let changed = || service.route_now.notify_one();
+            follow_resources(&service.masters, from, changed).await;
+        })
+    });
     let chores = tokio::spawn(chores(Arc::clone(&service), tls, args.reload));
     server.run(stop()).await;
     chores.abort();
-    if let Some(watching) = watching {
-        watching.abort();
-    }
+    watching.iter().for_each(tokio::task::JoinHandle::abort);
+    following.iter().for_each(tokio::task::JoinHandle::abort);
     watches.iter().for_each(tokio::task::JoinHandle::abort);
     traces.finish().await;
     tracing::info!("stopped");
@@ -307,6 +330,17 @@ fn archive(args: &ServeArgs) -> Result<Option<Archive>, BridgeError> {
     Archive::open(directory, keep, args.archive_artifacts << 20)
         .map(Some)
         .map_err(|error| BridgeError::io(format!("make {}", directory.display()), error))
+}
+
+/// The cluster whose resources declare masters, and where they are looked for.
+async fn resources(args: &ServeArgs) -> Result<Resources, BridgeError> {
+    let kubeconfig = args.masters_kubeconfig.clone();
+    let settings = ClusterSettings { kubeconfig, ..ClusterSettings::default() };
+    let cluster = Cluster::connect("of the masters", &settings).await?;
+    let scope =
+        args.masters_namespace.clone().map_or(operator::Scope::Cluster, operator::Scope::Namespace);
+    let is_outside = args.masters_kubeconfig.is_some();
+    Ok(Resources { client: cluster.client(), scope, is_outside })
 }
 
 fn read_masters(file: &std::path::Path) -> Result<(Arc<Registry>, RouteLimits), BridgeError> {

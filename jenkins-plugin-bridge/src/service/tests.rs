@@ -5,6 +5,7 @@ mod archive;
 mod board;
 mod builds;
 mod controller;
+mod declared;
 mod fence;
 mod http;
 mod leases;

@@ -49,7 +49,7 @@ fn pod(name: &str, build: &str, ready: bool) -> Value {
             "imageID": "", "ready": ready, "restartCount": 0}]}})
 }
 
-async fn serve(listener: TcpListener, router: Router) {
+pub async fn serve(listener: TcpListener, router: Router) {
     loop {
         let (stream, _) = listener.accept().await.unwrap();
         let service = TowerToHyperService::new(router.clone());
