@@ -257,6 +257,10 @@ fn stage(stage: &StageTemplate, all: &mut Vec<Block>) {
         let optional = if one.optional { ", optional" } else { "" };
         about.push(format!("Credential `{}` in `{}`{optional}.", one.id, one.variable));
     }
+    for (name, one) in &stage.outputs {
+        let optional = if one.optional { ", optional" } else { "" };
+        about.push(format!("Output `{name}`{optional}: {}", one.description));
+    }
     for one in stage.extension_points() {
         about.push(format!("Extension point `{one}`."));
     }

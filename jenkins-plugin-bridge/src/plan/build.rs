@@ -13,6 +13,7 @@ use super::model::{
     Decision, DecisionState, DeferredCondition, JobName, LayerName, ParameterScope, Plan,
     PlanFormat, PlanGroup, PlanNode, PlanPost, PlanStage,
 };
+use super::outputs::taken;
 use super::prepare::{Prepared, PreparedEntry, PreparedKind, PreparedStage};
 use super::template::Scope;
 use crate::catalog::model::{PlanFacts, Span, StageEntry};
@@ -57,6 +58,7 @@ impl Prepared {
             parameter_problems: Vec::new(),
             problems: Vec::new(),
             needs: BTreeSet::new(),
+            outputs: BTreeMap::new(),
         };
         let stages = work.entries(&self.entries, None);
         let mut post = self.post.iter().map(|entries| work.entries(entries, None));
@@ -98,6 +100,8 @@ struct Work<'a> {
     parameter_problems: Vec<Problem>,
     problems: Vec<Problem>,
     needs: BTreeSet<String>,
+    /// The outputs of the stages so far that may run, by name of the stage.
+    outputs: BTreeMap<String, BTreeSet<String>>,
 }
 
 fn active(reason: impl Into<String>) -> Decision {
@@ -249,6 +253,10 @@ impl Work<'_> {
         self.fill(&mut planned, entry, stage, (&parameters, &facts), matrix);
         drop(facts);
         planned.parameters = parameters;
+        if matrix.is_empty() && !planned.outputs.is_empty() {
+            let names = planned.outputs.keys().cloned().collect();
+            self.outputs.insert(planned.name.clone(), names);
+        }
         planned
     }
 
@@ -294,7 +302,8 @@ impl Work<'_> {
         decision
     }
 
-    /// The parameters of a stage: given by `with`, else those of the pipeline of the same name.
+    /// The parameters of a stage: given by `with`, else those of the pipeline of the same name. Those
+    /// that take an output of a stage that may run need none.
     fn stage_parameters(
         &mut self,
         entry: &StageEntry,
@@ -324,16 +333,22 @@ impl Work<'_> {
             };
             given.insert(name.to_owned(), value);
         }
-        match stage.rules.check(given) {
+        let later = taken(entry, &self.outputs);
+        match stage.rules.check_without(given, |name| later.contains_key(name)) {
             Ok(values) if !wrong => Some(values),
             Ok(_) => None,
             Err(problems) => {
                 let prefix = format!("stages.{}", entry.id());
-                self.parameter_problems.extend(
-                    problems
-                        .into_iter()
-                        .map(|one| Problem::new(format!("{prefix}.{}", one.path), one.message)),
-                );
+                self.parameter_problems.extend(problems.into_iter().map(|one| {
+                    let mut message = one.message;
+                    if let Some(output) = entry.with_outputs.get(&one.path) {
+                        let (stage, _) = output.parts();
+                        message = format!(
+                            "{message}: the stage `{stage}`, whose output `{output}` it takes, does not give it in this plan; skip this stage as well, or give the parameter a value"
+                        );
+                    }
+                    Problem::new(format!("{prefix}.{}", one.path), message)
+                }));
                 None
             }
         }

@@ -1,6 +1,6 @@
 //! Conditions in CEL, decided as early as their facts allow.
 //!
-//! A condition may speak of facts that exist only at run time (`changed_files`, `results`). It is
+//! A condition may speak of facts that exist only at run time (`changed_files`, `results`, `outputs`). It is
 //! evaluated with three values: true, false, and unknown until those facts come. `&&`, `||`, `!`
 //! and `?:` decide with what is known, so `params.deploy && any_match(changed_files, "src/**")`
 //! is false at once where nothing is deployed.
@@ -20,7 +20,7 @@ use serde_json::Value;
 use crate::text::{nearest_hint, shown};
 
 pub use facts::Facts;
-use facts::asked_for;
+use facts::{asked_for, outputs_of};
 use height::{MAX_HEIGHT, height};
 use quick::Quick;
 pub use references::References;
@@ -29,7 +29,7 @@ use references::references;
 /// The longest condition, in bytes.
 const MAX_LENGTH: usize = 4096;
 /// The variables of a condition.
-pub const VARIABLES: [&str; 11] = [
+pub const VARIABLES: [&str; 12] = [
     "params",
     "branch",
     "tag",
@@ -41,6 +41,7 @@ pub const VARIABLES: [&str; 11] = [
     "matrix",
     "changed_files",
     "results",
+    "outputs",
 ];
 /// The functions beyond those of CEL.
 pub const FUNCTIONS: [&str; 2] = ["glob", "any_match"];
@@ -116,6 +117,9 @@ pub struct RunFacts {
     /// Results by name of the stage.
     #[serde(default)]
     pub results: Option<BTreeMap<String, Outcome>>,
+    /// Outputs by name of the stage and name of the output. One that is not there is empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outputs: Option<BTreeMap<String, BTreeMap<String, String>>>,
 }
 
 /// A compiled condition.
@@ -170,6 +174,11 @@ impl Condition {
             let hint = nearest_hint(name, known);
             return Err(format!("there is no function `{name}`{hint}"));
         }
+        if references.whole.contains("outputs") {
+            return Err(
+                "outputs are asked for one by one: write `outputs[\"stage\"].name`".to_owned()
+            );
+        }
         Ok(Self { source: source.to_owned(), program, references })
     }
 
@@ -186,7 +195,7 @@ impl Condition {
     }
 
     /// The facts of run time that it speaks of, as a condition writes them: `changed_files`,
-    /// `results.build`, `results["unit-tests"]`.
+    /// `results.build`, `results["unit-tests"]`, `outputs.image.digest`.
     #[must_use]
     pub fn needs(&self) -> Vec<String> {
         let mut needs = Vec::new();
@@ -196,11 +205,14 @@ impl Condition {
         if self.references.results.is_empty() && self.references.variables.contains("results") {
             needs.push("results".to_owned());
         }
-        needs.extend(self.references.results.iter().map(|name| {
+        let member = |of: &str, name: &str| {
             // `results.unit-tests` would be a subtraction.
             let is_word = name.bytes().all(|byte| byte == b'_' || byte.is_ascii_alphanumeric());
-            if is_word { format!("results.{name}") } else { format!("results[{name:?}]") }
-        }));
+            if is_word { format!("{of}.{name}") } else { format!("{of}[{name:?}]") }
+        };
+        needs.extend(self.references.results.iter().map(|name| member("results", name)));
+        let outputs = self.references.outputs.iter();
+        needs.extend(outputs.map(|(stage, name)| format!("{}.{name}", member("outputs", stage))));
         needs
     }
 
@@ -232,6 +244,9 @@ impl Condition {
                     .map_err(|error| format!("`{}`: {error}", self.source))?;
                 scope.add_variable_from_value(name, value);
             }
+        }
+        if let Some(given) = facts.known.outputs {
+            scope.add_variable_from_value("outputs", outputs_of(given, &self.references.outputs));
         }
         let unknown = |name: &&&str| self.references.variables.contains(**name);
         let unknown: BTreeSet<_> = facts.unknown.iter().filter(unknown).copied().collect();
@@ -267,6 +282,12 @@ impl Condition {
             if let Some(outcome) = facts.known.results.and_then(|results| results.get(stage)) {
                 values.push(format!("result of {stage} = {}", outcome.word()));
             }
+        }
+        for (stage, name) in
+            self.references.outputs.iter().filter(|_| facts.known.outputs.is_some())
+        {
+            let value = facts.known.output(stage, name);
+            values.push(format!("output {name} of {stage} = {}", shown(&Value::from(value))));
         }
         values.join(", ")
     }

@@ -17,6 +17,7 @@ mod fixed;
 pub mod layers;
 pub mod matrix;
 mod model;
+pub mod outputs;
 pub mod parameters;
 mod prepare;
 mod property;
@@ -30,7 +31,7 @@ pub use build::PlanRequest;
 pub use condition::{Outcome, RunFacts};
 pub use model::{
     Decision, DecisionState, DeferredCondition, JobName, LayerName, ParameterScope, Plan,
-    PlanContainer, PlanCredential, PlanDocument, PlanFormat, PlanGroup, PlanNode, PlanPost,
-    PlanService, PlanStage, PlanStep, PlanStepPost, digest_of,
+    PlanContainer, PlanCredential, PlanDocument, PlanFormat, PlanGroup, PlanInput, PlanNode,
+    PlanOutput, PlanPost, PlanService, PlanStage, PlanStep, PlanStepPost, digest_of,
 };
 pub use prepare::{Prepared, Selection, layers_for};

@@ -12,7 +12,10 @@ use sha2::{Digest as _, Sha256};
 use crate::canonical::to_canonical_json;
 use crate::catalog::model::{Level, PlanFacts};
 
-pub use stage::{PlanContainer, PlanCredential, PlanService, PlanStage, PlanStep, PlanStepPost};
+pub use stage::{
+    PlanContainer, PlanCredential, PlanInput, PlanOutput, PlanService, PlanStage, PlanStep,
+    PlanStepPost,
+};
 
 /// A plan with its digest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

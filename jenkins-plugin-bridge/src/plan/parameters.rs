@@ -127,6 +127,18 @@ impl ParameterRules {
         &self,
         given: BTreeMap<String, Value>,
     ) -> Result<BTreeMap<String, Value>, Vec<Problem>> {
+        self.check_without(given, |_| false)
+    }
+
+    /// The same, where parameters of which `comes_later` is true need not be there yet.
+    ///
+    /// # Errors
+    /// All that is wrong, by path.
+    pub fn check_without(
+        &self,
+        given: BTreeMap<String, Value>,
+        comes_later: impl Fn(&str) -> bool,
+    ) -> Result<BTreeMap<String, Value>, Vec<Problem>> {
         let mut values = given;
         for one in &self.properties {
             if let Some(default) = &one.default
@@ -138,7 +150,9 @@ impl ParameterRules {
         if self.are_sound(&values) {
             return Ok(values);
         }
-        let (values, problems) = self.problems_of(values);
+        let (values, mut problems) = self.problems_of(values);
+        // All that can be wrong with a value that is not there is that it is not there.
+        problems.retain(|one| values.contains_key(&one.path) || !comes_later(&one.path));
         if problems.is_empty() { Ok(values) } else { Err(problems) }
     }
 

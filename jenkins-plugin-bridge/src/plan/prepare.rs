@@ -143,8 +143,10 @@ impl Prepared {
             .post
             .lists()
             .map(|(name, entries)| work.entries(entries, &format!("post.{name}"), 0));
+        let mut problems = work.problems;
+        problems.extend(super::outputs::check(catalog, &pipeline).into_iter().map(|(_, one)| one));
         let problems: Vec<Problem> =
-            work.problems.into_iter().map(|one| one.in_file(filed.file.clone())).collect();
+            problems.into_iter().map(|one| one.in_file(filed.file.clone())).collect();
         match rules {
             Some(rules) if problems.is_empty() => Ok(Self {
                 catalog: catalog.info.name.to_string(),
@@ -245,6 +247,7 @@ impl Work<'_> {
         if entry.uses.is_none() {
             let stage_only = [
                 ("with", !entry.with.is_empty()),
+                ("with_outputs", !entry.with_outputs.is_empty()),
                 ("retry", entry.retry.is_some()),
                 ("timeout", entry.timeout.is_some()),
                 ("lock", entry.lock.is_some()),

@@ -1,6 +1,7 @@
 //! Plans as a whole: golden plans, bindings, injection, comparison.
 
 mod layers;
+mod outputs;
 mod properties;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,10 @@ fn catalog() -> &'static Catalog {
 
 /// A small catalog for what the shipped one does not use.
 fn small(pipeline: &str, layers: &[&str]) -> Catalog {
+    Catalog::from_files(&small_files(pipeline, layers)).unwrap()
+}
+
+fn small_files(pipeline: &str, layers: &[&str]) -> Files {
     let stage = r#"
 api: pilotfish/v1
 kind: stage
@@ -69,7 +74,7 @@ timeout: 5m
         let text = format!("api: pilotfish/v1\nkind: layer\n{text}");
         files.0.insert(format!("layer{index}.yaml"), text);
     }
-    Catalog::from_files(&files).unwrap()
+    files
 }
 
 fn request(parameters: Value, facts: Value) -> PlanRequest {
@@ -200,7 +205,7 @@ fn deferred_conditions_are_decided_by_the_same_code() {
     let decide = |files: &[&str]| {
         let run = RunFacts {
             changed_files: Some(files.iter().map(|one| (*one).to_owned()).collect()),
-            results: None,
+            ..RunFacts::default()
         };
         let decided = evaluate(&plan, &run).unwrap();
         assert_eq!(decided.len(), 3);

@@ -133,6 +133,12 @@ fn stage_detail(stage: &PlanStage, indent: &str, text: &mut String) {
     for (name, value) in &stage.parameters {
         line(format!("parameter {name} = {}", shown(value)));
     }
+    for (variable, one) in &stage.inputs {
+        line(format!("variable {variable} = output {} of {}", one.output, one.stage));
+    }
+    for name in stage.outputs.keys() {
+        line(format!("output {name}"));
+    }
     for one in &stage.credentials {
         line(format!("credential {} in {}", one.id, one.variable));
     }

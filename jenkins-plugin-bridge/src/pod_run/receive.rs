@@ -193,6 +193,7 @@ impl Receiver {
             log: None,
             tests: TestTotals::default(),
             artifacts: Vec::new(),
+            outputs: BTreeMap::new(),
         })
     }
 

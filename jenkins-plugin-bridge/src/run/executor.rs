@@ -44,6 +44,8 @@ pub(super) struct Executor<'a> {
 #[derive(Default)]
 struct State {
     results: BTreeMap<String, Outcome>,
+    /// Outputs by name of the stage.
+    outputs: BTreeMap<String, BTreeMap<String, String>>,
     stages: BTreeMap<String, StageResult>,
     suites: Vec<(String, Vec<TestSuite>)>,
     changed_files: Option<Vec<String>>,
@@ -306,7 +308,21 @@ impl Executor<'_> {
             .map(|node| (result_name(node).to_owned(), Outcome::Pending))
             .collect();
         results.extend(state.results.clone());
-        RunFacts { changed_files: state.changed_files.clone(), results: Some(results) }
+        RunFacts {
+            changed_files: state.changed_files.clone(),
+            results: Some(results),
+            outputs: Some(state.outputs.clone()),
+        }
+    }
+
+    /// An output of a stage that has ended.
+    pub(super) fn output_of(&self, stage: &str, name: &str) -> Option<String> {
+        self.state.lock().ok()?.outputs.get(stage)?.get(name).cloned()
+    }
+
+    /// How a stage ended.
+    pub(super) fn result_of(&self, stage: &str) -> Option<Outcome> {
+        self.state.lock().ok()?.results.get(stage).copied()
     }
 
     /// The worst result so far, for stages that tell somebody.

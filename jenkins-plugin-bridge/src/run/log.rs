@@ -64,6 +64,11 @@ impl Log {
         self.secrets.dedup();
     }
 
+    /// Whether a text has one of these texts in it.
+    pub(super) fn has_secret(&self, text: &str) -> bool {
+        self.secrets.iter().any(|one| text.contains(one.as_str()))
+    }
+
     /// Writes a line of the runner itself.
     pub(super) fn say(&mut self, text: &str) {
         let _ = self.flush_line();

@@ -11,6 +11,7 @@ mod in_pod;
 mod junit;
 mod limit;
 mod log;
+mod outputs;
 mod preflight;
 mod progress;
 mod report;
@@ -121,6 +122,9 @@ pub struct StageResult {
     pub tests: TestTotals,
     /// Files that were kept, relative to the output directory.
     pub artifacts: Vec<String>,
+    /// What it gave to later stages.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub outputs: BTreeMap<String, String>,
 }
 
 impl RunResult {

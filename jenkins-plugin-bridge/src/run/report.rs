@@ -95,6 +95,26 @@ fn timeline(result: &RunResult, html: &mut String) {
     html.push_str("</tbody></table>\n");
 }
 
+fn outputs(result: &RunResult, html: &mut String) {
+    let all: Vec<_> = result.stages.iter().filter(|one| !one.outputs.is_empty()).collect();
+    if all.is_empty() {
+        return;
+    }
+    html.push_str("<h2>Outputs</h2>\n<table><tbody>\n");
+    for stage in all {
+        for (name, value) in &stage.outputs {
+            let _ = writeln!(
+                html,
+                "<tr><td class=name>{}</td><td>{}</td><td><code>{}</code></td></tr>",
+                escape_html(&stage.title),
+                escape_html(name),
+                escape_html(value)
+            );
+        }
+    }
+    html.push_str("</tbody></table>\n");
+}
+
 fn tests(result: &RunResult, suites: &[(String, Vec<TestSuite>)], html: &mut String) {
     if result.tests.total == 0 {
         return;
@@ -167,6 +187,7 @@ pub(super) fn html(
         html.push_str("</ul>\n");
     }
     timeline(result, &mut html);
+    outputs(result, &mut html);
     tests(result, suites, &mut html);
     let kept: Vec<&String> = result.stages.iter().flat_map(|stage| &stage.artifacts).collect();
     if !kept.is_empty() {

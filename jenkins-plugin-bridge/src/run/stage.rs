@@ -1,5 +1,6 @@
 //! One stage: tries, services, steps, post steps, reports.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -31,6 +32,7 @@ pub(super) struct StageEnd {
     pub rehearsed: bool,
     pub log: String,
     pub found: Found,
+    pub outputs: BTreeMap<String, String>,
 }
 
 /// Removes a directory, if it is there, with all that is in it.
@@ -93,7 +95,11 @@ impl Executor<'_> {
             _ => None,
         };
         let _secrets = Removed(self.secrets_of(stage));
-        let environment = self.environment(stage, &scripts, rehearsed, &log)?;
+        let mut environment = self.environment(stage, &scripts, rehearsed, &log)?;
+        match self.inputs(stage) {
+            Ok(inputs) => environment.extend(inputs),
+            Err(why) => return Ok(ended(stage, end, (Outcome::Failure, why), &log)),
+        }
         let started = SystemTime::now();
         let mut context = StepContext {
             runtime: self.runtime,
@@ -115,8 +121,23 @@ impl Executor<'_> {
         let mut outcome = Outcome::Success;
         for attempt in 1..=attempts {
             end.attempts = attempt;
-            let (result, cause) = self.attempt(stage, rehearsed, &mut context, cancel).await?;
+            if !stage.outputs.is_empty() {
+                self.forget_outputs(stage)?;
+                end.outputs.clear();
+            }
+            let (result, mut cause) = self.attempt(stage, rehearsed, &mut context, cancel).await?;
             (outcome, end.reason) = result;
+            if !stage.outputs.is_empty() {
+                let must_be_complete = outcome == Outcome::Success && !rehearsed;
+                match self.read_outputs(stage, must_be_complete, &log) {
+                    Ok(outputs) => end.outputs = outputs,
+                    Err(why) if outcome == Outcome::Success => {
+                        (outcome, end.reason) = (Outcome::Failure, why);
+                        cause = Some(RetryOn::Failure);
+                    }
+                    Err(why) => say(&log, &format!("note: {why}")),
+                }
+            }
             let again = outcome == Outcome::Failure
                 && attempt < attempts
                 && !cancel.is_cancelled()
@@ -150,13 +171,8 @@ impl Executor<'_> {
                 say(&log, &format!("note: {note}"));
             }
         }
-        if outcome == Outcome::Failure && stage.allow_failure {
-            outcome = Outcome::Unstable;
-            end.reason = format!("{} (allowed to fail)", end.reason);
-        }
-        say(&log, &format!("--- {} {} ---", outcome.word(), end.reason));
-        end.outcome = Some(outcome);
-        Ok(end)
+        let reason = std::mem::take(&mut end.reason);
+        Ok(ended(stage, end, (outcome, reason), &log))
     }
 
     /// One try: services, steps within the time, post steps.
@@ -257,6 +273,21 @@ impl Executor<'_> {
         }
         Ok((Outcome::Success, String::new()))
     }
+}
+
+/// The end of a stage, told in its log.
+fn ended(
+    stage: &PlanStage,
+    end: StageEnd,
+    (mut outcome, mut reason): (Outcome, String),
+    log: &SharedLog,
+) -> StageEnd {
+    if outcome == Outcome::Failure && stage.allow_failure {
+        outcome = Outcome::Unstable;
+        reason = format!("{reason} (allowed to fail)");
+    }
+    say(log, &format!("--- {} {reason} ---", outcome.word()));
+    StageEnd { outcome: Some(outcome), reason, ..end }
 }
 
 fn say(log: &SharedLog, text: &str) {

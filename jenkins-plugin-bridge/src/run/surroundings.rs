@@ -154,6 +154,9 @@ impl Executor<'_> {
         fact("WORKSPACE", &self.workspace.to_string_lossy());
         fact("START", &self.options.start.to_string_lossy());
         fact("FACTS", &self.facts.to_string_lossy());
+        if !stage.outputs.is_empty() {
+            fact("OUTPUTS", &self.outputs_file(stage).to_string_lossy());
+        }
         fact("RESULT", self.result_so_far().word());
         fact("BRANCH", facts.branch.as_deref().unwrap_or_default());
         fact("TAG", facts.tag.as_deref().unwrap_or_default());

@@ -1,6 +1,7 @@
 //! Runs with real processes.
 
 mod containers;
+mod outputs;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};

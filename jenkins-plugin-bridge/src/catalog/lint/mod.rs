@@ -100,6 +100,12 @@ rules! {
         "A condition is valid CEL over known variables.";
     UnknownResult = "unknown-result", Error,
         "A condition asks for results of stages that come before.";
+    UnknownOutput = "unknown-output", Error,
+        "A stage takes, and a condition asks for, outputs that a stage before it declares.";
+    OutputParameter = "output-parameter", Error,
+        "A parameter that takes an output is text with a pattern at most, in a variable, and in no placeholder or condition.";
+    UnwrittenOutput = "unwritten-output", Error,
+        "A stage writes \"$PILOTFISH_OUTPUTS\" if and only if it declares outputs.";
     BadPipeline = "bad-pipeline", Error,
         "A pipeline uses templates, containers and extension points that exist, each name once.";
     BadPlaceholder = "bad-placeholder", Error,

@@ -14,6 +14,7 @@ use crate::catalog::model::{Identifier, ParameterSchema, Pipeline, StageEntry, S
 use crate::error::BridgeError;
 use crate::plan::choice::choices;
 use crate::plan::matrix::combinations;
+use crate::plan::outputs::{self, Fault};
 use crate::plan::template::{Namespace, Scope, placeholders};
 use crate::plan::{Prepared, Selection};
 use crate::text::nearest_hint;
@@ -48,11 +49,21 @@ fn pipeline(catalog: &Catalog, pipeline: &Pipeline, report: &mut Report) {
                 if one.path.ends_with(".when") || one.path.contains(" uses ") {
                     continue;
                 }
+                if one.path.contains(".with_outputs.") || one.path.ends_with(".when.outputs") {
+                    continue;
+                }
                 let schema = one.path.starts_with("parameters.");
                 let rule = if schema { Rule::ParameterSchema } else { Rule::BadPipeline };
                 report.add(rule, one.path.clone(), one.message.clone());
             }
         }
+    }
+    for (fault, one) in outputs::check(catalog, pipeline) {
+        let rule = match fault {
+            Fault::Unknown => Rule::UnknownOutput,
+            Fault::Parameter => Rule::OutputParameter,
+        };
+        report.add(rule, one.path, one.message);
     }
     let mut before = BTreeSet::new();
     for entry in &pipeline.stages {
@@ -144,7 +155,9 @@ fn of_template(
         stages::variables(&format!("{path}.environment"), &patch.environment, schema, report);
     }
     for (name, property) in template.parameters.properties() {
-        let passed = entry.with.contains_key(name) || schema.property(name).is_some();
+        let passed = entry.with.contains_key(name)
+            || entry.with_outputs.contains_key(name)
+            || schema.property(name).is_some();
         if template.parameters.is_required(name) && !passed {
             let about = property.get("description").and_then(Value::as_str).unwrap_or("");
             report.add(

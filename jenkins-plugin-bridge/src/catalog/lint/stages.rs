@@ -30,6 +30,7 @@ pub(super) fn check(stage: &StageTemplate, report: &mut Report) {
         check_step(&path, step, stage, report);
     }
     reports_and_credentials(stage, report);
+    outputs(stage, report);
     if let Some(source) = &stage.when {
         condition("when", source, &stage.parameters, None, report);
     }
@@ -264,6 +265,26 @@ pub(super) fn script(path: &str, text: &str, schema: &ParameterSchema, report: &
             }
             FindingKind::Unreadable => report.add(Rule::UnreadableScript, at, text.clone()),
         }
+    }
+}
+
+fn outputs(stage: &StageTemplate, report: &mut Report) {
+    let writes = |step: &Step| {
+        step.script.as_ref().is_some_and(|script| script.contains("PILOTFISH_OUTPUTS"))
+    };
+    let steps = stage.all_steps();
+    let writer = steps.iter().find(|(_, step)| writes(step));
+    match writer {
+        Some((path, _)) if stage.outputs.is_empty() => {
+            let message = "writes outputs, and the stage declares none under `outputs`";
+            report.add(Rule::UnwrittenOutput, path, message);
+        }
+        None if !stage.outputs.is_empty() => {
+            let message =
+                "no script writes them: printf 'name=%s\\n' \"$VALUE\" >> \"$PILOTFISH_OUTPUTS\"";
+            report.add(Rule::UnwrittenOutput, "outputs", message);
+        }
+        _ => {}
     }
 }
 

@@ -22,6 +22,7 @@ parameters:
     mode: {enum: [debug, release], default: debug}
     pages: {type: integer, default: 1}
     label: {type: string, pattern: '^[a-z]+$', default: x}
+    source: {type: string, pattern: '^[a-z]*$', default: ''}
 containers:
   - name: tool
     image: 'tool:1.0'
@@ -32,11 +33,13 @@ steps:
   - name: build
     container: tool
     script: |
+      printf 'built=%s\n' "$SOURCE" >> "$PILOTFISH_OUTPUTS"
       make "$TARGET" --${{ params.mode }} "$((PAGES * 2))"
   - extension: after-build
 rehearsal:
   - script: 'echo "$TARGET"'
 reports: {archive: ['${{ params.label }}/**']}
+outputs: {built: {description: What was built, pattern: '^[a-z]*$'}}
 credentials: [{id: token, type: secret-text, variable: TOKEN}]
 timeout: 10m
 "#;
@@ -60,8 +63,9 @@ stages:
   - name: many
     uses: build
     matrix: {axes: {os: [a, b]}, exclude: [{os: a}]}
-    when: matrix.os == 'b' && results.first != 'failure'
+    when: matrix.os == 'b' && results.first != 'failure' && outputs.first.built != 'no'
     with: {label: '${{ matrix.os }}'}
+    with_outputs: {source: first.built}
   - extension: before-end
 open:
   - {path: stages.first.timeout, allow: [override]}
@@ -150,6 +154,26 @@ const MUTATIONS: &[(Rule, &str, &str, &str)] = &[
     (Rule::MissingTimeout, "stage.yaml", "timeout: 10m\n", ""),
     (Rule::BadCondition, "pipeline.yaml", "when: params.fast", "when: params.fast &&"),
     (Rule::UnknownResult, "pipeline.yaml", "results.first", "results.frist"),
+    (Rule::UnknownOutput, "pipeline.yaml", "outputs.first.built", "outputs.first.bulit"),
+    (Rule::UnknownOutput, "pipeline.yaml", "{source: first.built}", "{source: many.built}"),
+    (Rule::UnknownOutput, "pipeline.yaml", "{source: first.built}", "{source: frist.built}"),
+    (Rule::OutputParameter, "pipeline.yaml", "{source: first.built}", "{sorce: first.built}"),
+    (Rule::OutputParameter, "pipeline.yaml", "{source: first.built}", "{label: first.built}"),
+    (Rule::OutputParameter, "pipeline.yaml", "{source: first.built}", "{pages: first.built}"),
+    (
+        Rule::OutputParameter,
+        "stage.yaml",
+        "source: {type: string,",
+        "source: {type: string, maxLength: 9,",
+    ),
+    (Rule::OutputParameter, "stage.yaml", "'^[a-z]*$', default: ''", "'^\\w*$', default: ''"),
+    (Rule::UnwrittenOutput, "stage.yaml", "\"$PILOTFISH_OUTPUTS\"", "\"$TARGET\""),
+    (
+        Rule::UnwrittenOutput,
+        "stage.yaml",
+        "outputs: {built: {description: What was built, pattern: '^[a-z]*$'}}\n",
+        "",
+    ),
     (Rule::BadPlaceholder, "stage.yaml", "${{ params.label }}/**", "${{ params.label"),
     (Rule::BadMatrix, "pipeline.yaml", "exclude: [{os: a}]", "exclude: [{so: a}]"),
     (
@@ -186,7 +210,16 @@ fn follows(rule: Rule, other: Rule) -> bool {
     // No plan of a catalog that is broken, and no layer on a stage that is not there.
     other == Rule::FailingExample
         || (other == Rule::RefusedLayer
-            && matches!(rule, Rule::UnknownOpening | Rule::BadPipeline | Rule::UnknownResult))
+            && matches!(
+                rule,
+                Rule::UnknownOpening
+                    | Rule::BadPipeline
+                    | Rule::UnknownResult
+                    | Rule::UnknownOutput
+                    | Rule::OutputParameter
+                    | Rule::UnwrittenOutput
+            ))
+        || (rule == Rule::UnwrittenOutput && other == Rule::UnknownOutput)
         || (rule == Rule::MissingParameter && other == Rule::BadBinding)
         || (rule == Rule::BadPipeline && other == Rule::UnknownOpening)
         || (rule == Rule::ParameterSchema && other == Rule::BadPipeline)

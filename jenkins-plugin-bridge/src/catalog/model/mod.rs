@@ -3,12 +3,14 @@
 
 mod bindings;
 mod layer;
+mod output;
 mod pipeline;
 mod scalar;
 mod stage;
 
 pub use bindings::{Bindings, CatalogInfo, Example, JobMatch, JobRecord, PlanFacts, Rule};
 pub use layer::{Append, Closing, Layer, Level, Opening, Override, Permission};
+pub use output::{MAX_OUTPUTS, Output, OutputName, OutputPattern, OutputReference, Outputs};
 pub use pipeline::{
     Approval, ContainerPatch, Lock, Matrix, Pipeline, PipelinePost, StageEntry, StageReference,
 };

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    Api, Environment, Identifier, Opening, ParameterSchema, PipelineKind, Resources, Retry, Span,
-    Step, Version,
+    Api, Environment, Identifier, Opening, OutputReference, ParameterSchema, PipelineKind,
+    Resources, Retry, Span, Step, Version,
 };
 
 fn is_false(value: &bool) -> bool {
@@ -84,6 +84,11 @@ pub struct StageEntry {
     /// Parameters of the template. Parameters of the same name and type are passed by themselves.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub with: BTreeMap<String, Value>,
+    /// Parameters of the template that take outputs of earlier stages: `image.digest` is the output
+    /// `digest` of the stage `image`. Where that stage is skipped, or gives none, the parameter has
+    /// the value that it has without.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub with_outputs: BTreeMap<String, OutputReference>,
     /// Branches that run at the same time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parallel: Option<Vec<StageEntry>>,

@@ -80,6 +80,8 @@ macro_rules! text_type {
     };
 }
 
+pub(super) use text_type;
+
 text_type!(
     /// A name: lower-case letters, digits and dashes, a letter first, at most 63 bytes.
     Identifier,

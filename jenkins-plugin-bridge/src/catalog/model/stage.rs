@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Api, Identifier, ParameterSchema, Quantity, Span, StageKind, Version};
+use super::{Api, Identifier, Outputs, ParameterSchema, Quantity, Span, StageKind, Version};
 
 /// Environment variables by name.
 pub type Environment = BTreeMap<String, String>;
@@ -56,6 +56,11 @@ pub struct StageTemplate {
     /// What it leaves behind for people to see.
     #[serde(default, skip_serializing_if = "Reports::is_empty")]
     pub reports: Reports,
+    /// What it gives to later stages: its steps write lines `name=value` to the file
+    /// `"$PILOTFISH_OUTPUTS"`. Values are no secrets: builds and reports show them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = super::MAX_OUTPUTS))]
+    pub outputs: Outputs,
     /// Credentials that its steps get, by id.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub credentials: Vec<Credential>,

@@ -65,6 +65,8 @@ pub(super) struct Build {
     pub finished_ms: Option<i64>,
     #[serde(default)]
     pub attempts: Vec<Attempt>,
+    #[serde(default)]
+    pub outputs: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 /// What is shown of the time that a build was given to a master.
@@ -176,6 +178,11 @@ fn one(build: &Build) -> String {
     }
     for (name, value) in &build.parameters {
         line("parameter", &format!("{name}={value}"));
+    }
+    for (stage, outputs) in &build.outputs {
+        for (name, value) in outputs {
+            line("output", &format!("{stage}.{name}={value}"));
+        }
     }
     let mut table = Table::new(&["ATTEMPT", "MASTER", "TOOK", "OUTCOME", "PAGE"]);
     for one in &build.attempts {

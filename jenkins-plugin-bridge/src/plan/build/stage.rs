@@ -6,13 +6,18 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::{Work, active};
-use crate::catalog::model::{Environment, Reports, Span, StageEntry};
+use crate::catalog::model::{
+    Environment, OutputPattern, OutputReference, Reports, Span, StageEntry,
+};
 use crate::plan::condition::Facts;
 use crate::plan::environment::{Bound, MAX_ENVIRONMENT};
 use crate::plan::fill::Filler;
 use crate::plan::fixed::PreparedStep;
 use crate::plan::matrix::Combination;
-use crate::plan::model::{PlanCredential, PlanService, PlanStage, PlanStep, PlanStepPost};
+use crate::plan::model::{
+    PlanCredential, PlanInput, PlanOutput, PlanService, PlanStage, PlanStep, PlanStepPost,
+};
+use crate::plan::outputs::taken;
 use crate::plan::prepare::PreparedStage;
 use crate::plan::template::{Scope, value_text};
 
@@ -27,6 +32,15 @@ impl Work<'_> {
     ) {
         let template = &stage.template;
         let id = planned.id.clone();
+        planned.outputs = template
+            .outputs
+            .iter()
+            .map(|(name, one)| {
+                let output = PlanOutput { pattern: one.pattern.clone(), optional: one.optional };
+                (name.to_string(), output)
+            })
+            .collect();
+        planned.inputs = inputs(&taken(entry, &self.outputs), stage, parameters);
         let mut filler = Filler {
             facts,
             own: Scope { params: parameters, matrix },
@@ -155,6 +169,32 @@ impl Work<'_> {
     }
 }
 
+/// Where the values of variables come from. What cannot be a pattern of an output was refused when
+/// the pipeline was made ready.
+fn inputs(
+    taken: &BTreeMap<&str, &OutputReference>,
+    stage: &PreparedStage,
+    parameters: &BTreeMap<String, Value>,
+) -> BTreeMap<String, PlanInput> {
+    let properties = stage.rules.properties().iter();
+    properties
+        .filter_map(|one| {
+            let (stage_name, output) = taken.get(one.name.as_str())?.parts();
+            let schema = stage.template.parameters.property(&one.name)?;
+            let pattern = schema.get("pattern").and_then(Value::as_str);
+            let input = PlanInput {
+                stage: stage_name.to_owned(),
+                output: output.to_owned(),
+                pattern: pattern.and_then(|text| OutputPattern::new(text).ok()),
+                dashes: one.dashes,
+                required: !parameters.contains_key(&one.name)
+                    && stage.template.parameters.is_required(&one.name),
+            };
+            Some((one.variable.clone(), input))
+        })
+        .collect()
+}
+
 pub(super) fn empty_stage(id: String, name: String, title: String, template: String) -> PlanStage {
     PlanStage {
         id,
@@ -169,6 +209,8 @@ pub(super) fn empty_stage(id: String, name: String, title: String, template: Str
         services: Vec::new(),
         environment: Environment::new(),
         files: BTreeMap::new(),
+        inputs: BTreeMap::new(),
+        outputs: BTreeMap::new(),
         steps: Vec::new(),
         rehearsal: Vec::new(),
         reports: Reports::default(),

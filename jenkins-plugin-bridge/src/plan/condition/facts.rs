@@ -32,7 +32,11 @@ pub(super) struct Known<'a> {
     job: (&'a str, &'a str),
     changed_files: Option<&'a [String]>,
     pub(super) results: Option<&'a BTreeMap<String, Outcome>>,
+    pub(super) outputs: Option<&'a Outputs>,
 }
+
+/// Values of outputs by stage and name.
+type Outputs = BTreeMap<String, BTreeMap<String, String>>;
 
 impl std::fmt::Debug for Facts<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -94,6 +98,7 @@ impl<'a> Facts<'a> {
             job,
             changed_files: run.changed_files.as_deref().or(plan.changed_files.as_deref()),
             results: run.results.as_ref(),
+            outputs: run.outputs.as_ref(),
         };
         let mut unknown = BTreeSet::new();
         if known.changed_files.is_none() {
@@ -101,6 +106,9 @@ impl<'a> Facts<'a> {
         }
         if known.results.is_none() {
             unknown.insert("results");
+        }
+        if known.outputs.is_none() {
+            unknown.insert("outputs");
         }
         Self { context: Rc::default(), unknown: Rc::new(unknown), params, known }
     }
@@ -164,6 +172,12 @@ impl Known<'_> {
         Some(text.as_deref().unwrap_or_default())
     }
 
+    /// The value of an output: empty where its stage gave none.
+    pub(super) fn output(&self, stage: &str, name: &str) -> &str {
+        let stage = self.outputs.and_then(|all| all.get(stage));
+        stage.and_then(|values| values.get(name)).map_or("", String::as_str)
+    }
+
     /// The value of a variable for people; `None` for one that is not of these.
     pub(super) fn shown(&self, variable: &str) -> Option<String> {
         let text = |value: &Option<String>| {
@@ -215,6 +229,22 @@ pub(super) fn asked_for(
             .collect::<Result<_, _>>()?
     };
     Ok(CelValue::Map(map.into()))
+}
+
+/// The outputs that a condition asks for: those that no stage gave are empty, as a branch is that is
+/// not known.
+pub(super) fn outputs_of(given: &Outputs, names: &BTreeSet<(String, String)>) -> CelValue {
+    let mut stages: BTreeMap<&str, HashMap<Key, CelValue>> = BTreeMap::new();
+    for (stage, name) in names {
+        let value = given.get(stage).and_then(|values| values.get(name));
+        let text = value.cloned().unwrap_or_default();
+        stages.entry(stage).or_default().insert(Key::from(name.clone()), text.into());
+    }
+    let stages: HashMap<Key, CelValue> = stages
+        .into_iter()
+        .map(|(stage, values)| (Key::from(stage.to_owned()), CelValue::Map(values.into())))
+        .collect();
+    CelValue::Map(stages.into())
 }
 
 #[cfg(test)]

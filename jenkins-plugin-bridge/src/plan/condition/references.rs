@@ -17,6 +17,8 @@ pub struct References {
     pub axes: BTreeSet<String>,
     /// Stages whose results are asked for.
     pub results: BTreeSet<String>,
+    /// Outputs that are asked for: stage and name.
+    pub outputs: BTreeSet<(String, String)>,
     /// Variables that are not only asked for members by name: `size(params)`, `params[branch]`.
     pub whole: BTreeSet<String>,
 }
@@ -37,7 +39,9 @@ fn collect(expression: &IdedExpr, local: &mut Vec<String>, found: &mut Reference
             }
         }
         Expr::Select(select) => {
-            if !member(&select.operand, &select.field, local, found) {
+            if !output(&select.operand, &select.field, local, found)
+                && !member(&select.operand, &select.field, local, found)
+            {
                 collect(&select.operand, local, found);
             }
         }
@@ -45,7 +49,8 @@ fn collect(expression: &IdedExpr, local: &mut Vec<String>, found: &mut Reference
             if call.func_name == operators::INDEX
                 && let [operand, index] = call.args.as_slice()
                 && let Expr::Literal(LiteralValue::String(text)) = &index.expr
-                && member(operand, text.inner(), local, found)
+                && (output(operand, text.inner(), local, found)
+                    || member(operand, text.inner(), local, found))
             {
                 return;
             }
@@ -93,6 +98,27 @@ fn entries<'e>(
             }
         }
     }
+}
+
+/// Takes note of an output: `outputs.image.digest`, `outputs["build-image"].digest`.
+fn output(operand: &IdedExpr, field: &str, local: &[String], found: &mut References) -> bool {
+    let (inner, stage) = match &operand.expr {
+        Expr::Select(select) if !select.test => (&*select.operand, select.field.as_str()),
+        Expr::Call(call) if call.func_name == operators::INDEX => match call.args.as_slice() {
+            [inner, index] => match &index.expr {
+                Expr::Literal(LiteralValue::String(text)) => (inner, text.inner()),
+                _ => return false,
+            },
+            _ => return false,
+        },
+        _ => return false,
+    };
+    if !matches!(&inner.expr, Expr::Ident(name) if name == "outputs" && !local.contains(name)) {
+        return false;
+    }
+    found.outputs.insert((stage.to_owned(), field.to_owned()));
+    found.variables.insert("outputs".to_owned());
+    true
 }
 
 /// Takes note of a member of one of the variables that are maps; false for anything else.

@@ -57,10 +57,38 @@ fn facts_of_run_time_decide_later() {
     let run = RunFacts {
         changed_files: Some(vec!["src/a/b.php".into(), "README.md".into()]),
         results: Some(BTreeMap::from([("unit-tests".into(), Outcome::Failure)])),
+        ..RunFacts::default()
     };
     assert_eq!(decide("any_match(changed_files, 'src/**')", &run), Ok(Verdict::True));
     assert_eq!(decide("any_match(changed_files, '*.php')", &run), Ok(Verdict::False));
     assert_eq!(decide("results['unit-tests'] == 'failure'", &run), Ok(Verdict::True));
+}
+
+#[test]
+fn outputs_are_facts_of_run_time_and_empty_where_nobody_gave_them() {
+    let given = BTreeMap::from([("digest".to_owned(), "sha256:1".to_owned())]);
+    let run = RunFacts {
+        outputs: Some(BTreeMap::from([("build-image".to_owned(), given)])),
+        ..RunFacts::default()
+    };
+    for (source, expected) in [
+        ("outputs['build-image'].digest == 'sha256:1'", Verdict::True),
+        ("outputs['build-image']['digest'].startsWith('sha256:')", Verdict::True),
+        ("outputs.other.digest == ''", Verdict::True),
+        ("outputs['build-image'].note == '' && outputs.other.digest != 'x'", Verdict::True),
+        ("has(outputs.other.digest)", Verdict::True),
+        ("outputs.other.digest.matches('^sha256')", Verdict::False),
+    ] {
+        assert_eq!(decide(source, &run), Ok(expected), "{source}");
+        assert_eq!(decide(source, &RunFacts::default()), Ok(Verdict::Unknown), "{source}");
+    }
+    let decided = decide("params.deploy == 'x' && outputs.a.b == ''", &RunFacts::default());
+    assert_eq!(decided, Ok(Verdict::False), "what is known decides");
+    for whole in ["size(outputs) > 0", "outputs.image == 'x'", "outputs[branch].digest == ''"] {
+        assert!(decide(whole, &run).unwrap_err().contains("one by one"), "{whole}");
+    }
+    let condition = Condition::compile("outputs['build-image'].digest != '' && outputs.a.b == ''");
+    assert_eq!(condition.unwrap().needs(), ["outputs.a.b", r#"outputs["build-image"].digest"#]);
 }
 
 #[test]

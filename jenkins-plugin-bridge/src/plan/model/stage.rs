@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use super::{Decision, is_false};
 use crate::catalog::model::{
-    Approval, Cache, CredentialType, Effects, Environment, Reports, Resources, Retry, Shell,
+    Approval, Cache, CredentialType, Effects, Environment, OutputPattern, Reports, Resources,
+    Retry, Shell,
 };
 
 /// A stage with everything that it needs.
@@ -47,6 +48,13 @@ pub struct PlanStage {
     /// Variables that hold the path of a file with this text.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<String, String>,
+    /// Variables that take outputs of earlier stages. One whose stage gives none keeps the value
+    /// that it has in `environment`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub inputs: BTreeMap<String, PlanInput>,
+    /// What it gives to later stages, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub outputs: BTreeMap<String, PlanOutput>,
     /// What it does.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<Arc<PlanStep>>,
@@ -83,6 +91,37 @@ pub struct PlanStage {
     /// Steps after the others.
     #[serde(default, skip_serializing_if = "PlanStepPost::is_empty")]
     pub post: PlanStepPost,
+}
+
+/// An output of a stage.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PlanOutput {
+    /// What its value looks like, as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<OutputPattern>,
+    /// The stage may succeed without it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub optional: bool,
+}
+
+/// Where the value of a variable comes from when the stage runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PlanInput {
+    /// Name of the stage.
+    pub stage: String,
+    /// Name of its output.
+    pub output: String,
+    /// What the value looks like, as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<OutputPattern>,
+    /// It may start with `-`.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub dashes: bool,
+    /// There is no other value: without this one the stage fails.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub required: bool,
 }
 
 /// A container of a stage.

@@ -41,6 +41,7 @@ impl Executor<'_> {
         // The combinations of a matrix share a name; their group has the result.
         if node.id() == result_name(node) {
             state.results.insert(node.id().to_owned(), outcome);
+            state.outputs.insert(node.id().to_owned(), end.outputs.clone());
         }
         state.stages.insert(
             node.id().to_owned(),
@@ -58,6 +59,7 @@ impl Executor<'_> {
                 log: Some(end.log).filter(|log| !log.is_empty()),
                 tests: TestTotals::of(&end.found.suites),
                 artifacts: end.found.kept,
+                outputs: end.outputs,
             },
         );
         if !end.found.suites.is_empty() {

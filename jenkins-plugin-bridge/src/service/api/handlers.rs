@@ -42,7 +42,7 @@ pub use masters::{check_master, get_labels, get_masters};
 pub use milestones::pass_milestone;
 pub use nodes::{bring_node_back, take_node_out};
 pub use routed::{
-    create_build, get_log, list_builds, order_build, say_what_they_wait_for, stop_build,
+    create_build, get_log, list_builds, order_build, planned, say_what_they_wait_for, stop_build,
 };
 pub use usage::{get_sizing, report_usage};
 

@@ -9,6 +9,7 @@ use crate::archive::KeptArtifact;
 use crate::jobs::{CopyState, JobSpec};
 use crate::masters::file::Label;
 use crate::route::{Attempt, Build, BuildState, LostPolicy};
+use crate::service::api::types::StageOutputs;
 use crate::service::store::{BuildFilter, StateFilter};
 use crate::service::store::{EventRow, OutboxRow, TriggerRow};
 use crate::triggers::Event;
@@ -85,6 +86,9 @@ pub struct RoutedBuild {
     /// The times that it was given to masters; not in lists.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<Attempt>,
+    /// Outputs of its stages, by id and name, as the run that counts reported them; not in lists.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub outputs: StageOutputs,
 }
 
 impl RoutedBuild {
@@ -110,6 +114,7 @@ impl RoutedBuild {
             started_ms: build.started_ms,
             finished_ms: build.finished_ms,
             attempts,
+            outputs: StageOutputs::new(),
         }
     }
 }

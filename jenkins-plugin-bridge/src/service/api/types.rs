@@ -157,6 +157,9 @@ pub enum Event {
         /// Test cases.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         tests: Option<TestCounts>,
+        /// What it gave to later stages: outputs that the plan declares. No secrets.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        outputs: BTreeMap<String, String>,
     },
     /// The build ended.
     BuildFinished {
@@ -179,6 +182,22 @@ impl Event {
             | Self::BuildFinished { sequence, .. } => *sequence,
         }
     }
+}
+
+/// Outputs of stages, by id of the stage and name of the output.
+pub type StageOutputs = BTreeMap<String, BTreeMap<String, String>>;
+
+/// The outputs that stages reported, the last report of each.
+#[must_use]
+pub fn outputs_of(events: &[Event]) -> StageOutputs {
+    let mut all = StageOutputs::new();
+    for event in events {
+        if let Event::StageFinished { node, outputs, .. } = event {
+            all.insert(node.clone(), outputs.clone());
+        }
+    }
+    all.retain(|_, outputs| !outputs.is_empty());
+    all
 }
 
 /// Test cases of a stage.
@@ -229,6 +248,9 @@ pub struct Build {
     /// How it ended, once it has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
+    /// Outputs of stages, by id and name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub outputs: StageOutputs,
     /// What happened.
     pub events: Vec<Event>,
     /// What it was told at run time, with the facts that it gave.

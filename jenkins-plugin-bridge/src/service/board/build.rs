@@ -14,7 +14,6 @@ use super::render::{page as rendered, refused, value};
 use super::timeline::{self, Bar};
 use super::visitor::Visitor;
 use crate::plan::tree::{Detail, tree};
-use crate::rest::build_path;
 use crate::route::BuildState;
 use crate::service::api::handlers;
 use crate::service::api::routed::{AnyBuild, LogQuery, RoutedBuild};
@@ -73,7 +72,11 @@ async fn routed(
         .map(|(attempt, bar)| Attempt { attempt: attempt.clone(), bar })
         .collect();
     let log = log_of(service, visitor, &build.id).await;
-    let run = match planned(service, &build).await? {
+    let id = match (&build.master, &build.url) {
+        (Some(master), Some(url)) => handlers::planned(service, master, url, &build.job).await?,
+        _ => None,
+    };
+    let run = match id {
         Some(id) => match any(service, visitor, id).await? {
             AnyBuild::Planned(own) => run(service, visitor, Some(*own)).await?,
             AnyBuild::Routed(_) => None,
@@ -107,16 +110,6 @@ async fn log_of(service: &Arc<Service>, visitor: &Visitor, id: &str) -> Option<P
         piece.text = format!("… {from} bytes before\n{}", &piece.text[from..]);
     }
     Some(piece)
-}
-
-/// The id of the run that asked for a plan for a build of the bridge.
-async fn planned(service: &Service, build: &RoutedBuild) -> Result<Option<String>, Problem> {
-    let (Some(master), Some(url)) = (&build.master, &build.url) else { return Ok(None) };
-    let path = build_path(url).unwrap_or_default();
-    let number = path.trim_end_matches('/').rsplit('/').next().and_then(|one| one.parse().ok());
-    let Some(number) = number else { return Ok(None) };
-    let found = service.store.last_build(master, &build.job, number).await?;
-    Ok(found.map(|row| row.id))
 }
 
 /// What a run reported, with the plan that it had.

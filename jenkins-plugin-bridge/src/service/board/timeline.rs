@@ -1,7 +1,7 @@
 //! Pictures of time: stages from what a build reported, phases of its pod, attempts at masters. Places are
 //! in thousandths of the whole, so that a picture is as wide as the page.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 
@@ -43,6 +43,8 @@ pub struct Row {
     pub ms: i64,
     /// Test cases.
     pub tests: Option<TestCounts>,
+    /// What it gave to later stages.
+    pub outputs: BTreeMap<String, String>,
 }
 
 /// The stages of a build.
@@ -65,6 +67,7 @@ struct Happened<'e> {
     outcome: Option<&'static str>,
     message: Option<&'e str>,
     tests: Option<TestCounts>,
+    outputs: Option<&'e BTreeMap<String, String>>,
 }
 
 fn signed(at_ms: u64) -> i64 {
@@ -98,12 +101,13 @@ pub fn stages(plan: &Plan, events: &[Event], locks: &[LockAnswer], now_ms: i64) 
                 (own.ended, own.outcome) = (None, None);
                 at_ms
             }
-            Event::StageFinished { at_ms, node, outcome, message, tests, .. } => {
+            Event::StageFinished { at_ms, node, outcome, message, tests, outputs, .. } => {
                 let own = by_node.entry(node).or_default();
                 own.ended = Some(signed(*at_ms));
                 own.outcome = Some(outcome.word());
                 own.message = message.as_deref();
                 own.tests = *tests;
+                own.outputs = Some(outputs);
                 at_ms
             }
             Event::BuildFinished { at_ms, .. } => {
@@ -168,6 +172,7 @@ fn add(
         ms: bar.map_or(0, |(ms, _)| ms),
         bar: bar.map(|(_, bar)| bar).filter(|_| state != "skipped"),
         tests: own.tests,
+        outputs: own.outputs.cloned().unwrap_or_default(),
     });
     for child in node.children() {
         add(child, depth + 1, by_node, end, is_over, timeline);

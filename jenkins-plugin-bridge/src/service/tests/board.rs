@@ -165,7 +165,8 @@ async fn running(world: &World) -> (String, String) {
     let events = json!({"events": [
         {"sequence": 0, "at_ms": now - 9000, "type": "stage-started", "node": "build"},
         {"sequence": 1, "at_ms": now - 4000, "type": "stage-finished", "node": "build",
-            "outcome": "failure", "message": EVIL, "tests": {"passed": 3, "failed": 1, "skipped": 2}},
+            "outcome": "failure", "message": EVIL, "tests": {"passed": 3, "failed": 1, "skipped": 2},
+            "outputs": {"version": EVIL_TEXT}},
         {"sequence": 2, "at_ms": now - 3000, "type": "stage-started", "node": "deploy"},
     ]});
     world.post(&format!("/v1/builds/{run}/events"), token, &events).await.ok();
@@ -375,6 +376,7 @@ async fn what_comes_from_outside_is_text() {
         "&lt;script&gt;alert(1)&lt;/script&gt;red\n&lt;/pre&gt;&lt;img src=x&gt;",
         "data-attempt=\"1\"",
         "make@1.0.0",
+        "<dt>build: version</dt><dd><code>&lt;script&gt;alert(1)&lt;",
     ] {
         assert!(page.text.contains(part), "{part}: {}", page.text);
     }
@@ -390,6 +392,12 @@ async fn what_comes_from_outside_is_text() {
         is_harmless(&page);
         assert!(path == "/images" || page.text.contains("go/web"), "{path}: {}", page.text);
     }
+    let told = world.get(&format!("/v1/builds/{id}"), BOSS).await.ok();
+    assert_eq!(
+        told["outputs"],
+        json!({"build": {"version": EVIL_TEXT}}),
+        "the build has those of its run"
+    );
     let run = browser.get(&format!("/builds/{run}")).await;
     assert_eq!(run.status, 200, "{}", run.text);
     is_harmless(&run);

@@ -80,6 +80,38 @@ async fn an_evaluation_is_signed_for_its_build_and_its_question() {
     assert_eq!(build["evaluations"].as_array().unwrap().len(), 1);
 }
 
+/// Outputs are kept as they were declared; all others are refused, with everything that came along.
+#[tokio::test]
+async fn outputs_of_stages_are_kept_with_their_build() {
+    let world = World::sqlite().await;
+    let answer = world.post("/v1/plans", SHIM, &build_query("go/pay", 1)).await.ok();
+    let token = answer["build"]["token"].as_str().unwrap();
+    let path = format!("/v1/builds/{}", answer["build"]["id"].as_str().unwrap());
+    let told = |sequence: u32, outputs: Value| {
+        json!({"events": [{"sequence": sequence, "at_ms": 1, "type": "stage-finished", "node": "build",
+            "outcome": "success", "outputs": outputs}]})
+    };
+    let long = "x".repeat(1025);
+    for (outputs, why) in [
+        (json!({"versoin": "1"}), "declares no output `versoin`"),
+        (json!({"version": "1#"}), "does not match"),
+        (json!({"version": "1\n2"}), "control character"),
+        (json!({"version": long}), "over 1024 bytes"),
+        (json!({"A B": "1"}), "no output of this name"),
+    ] {
+        let refused = world.post(&format!("{path}/events"), token, &told(0, outputs)).await;
+        assert_eq!(refused.status, 400, "{}", refused.json);
+        assert!(refused.json["detail"].as_str().unwrap().contains(why), "{}", refused.json);
+    }
+    for (sequence, version) in [(0, "1.0.0"), (1, "1.0.1")] {
+        let body = told(sequence, json!({"version": version}));
+        world.post(&format!("{path}/events"), token, &body).await.ok();
+    }
+    let build = world.get(&path, READER).await.ok();
+    assert_eq!(build["outputs"], json!({"build": {"version": "1.0.1"}}), "the last one counts");
+    assert_eq!(build["events"][0]["outputs"]["version"], "1.0.0");
+}
+
 #[tokio::test]
 async fn a_token_that_asks_too_often_is_told_when_to_go_on() {
     let directory = tempfile::tempdir().unwrap();

@@ -67,8 +67,10 @@ containers:
   - name: main
     image: busybox:1.37
     requests: {cpu: 100m, memory: 64Mi}
+outputs:
+  version: {description: What was made., optional: true, pattern: '^[^ ]*[^#]+$'}
 steps:
-  - {script: make}
+  - {script: make \"$PILOTFISH_OUTPUTS\"}
 ",
     ),
     (

@@ -120,6 +120,9 @@ fn one_command_creates_the_pod_of_a_plan_and_its_stages_run_in_their_containers(
     assert!(append.contains("paper of 12 bytes"), "{append}");
     assert!(append.contains("the word is ****"), "{append}");
     assert!(place.output("logs/check.log").contains("user 3000"));
+    assert!(place.output("logs/check.log").contains("heard nothing."));
+    let late = place.output("logs/late.log");
+    assert!(late.contains("heard $HOME `id` $$ \"."), "outputs of another user are data: {late}");
     assert!(place.output("logs/clean.log").contains("cleaned"), "without a container: {said}");
     let numbers: String = (1..=20_000).map(|number| format!("{number}\n")).collect();
     assert_eq!(place.output("artifacts/write/out/numbers.txt"), numbers);

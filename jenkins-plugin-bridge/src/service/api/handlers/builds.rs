@@ -1,6 +1,6 @@
 //! The operations on builds: what a running one decides, reports and claims, and how it is seen.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 
 use axum::Json;
@@ -9,13 +9,14 @@ use serde::Serialize;
 
 use super::App;
 use super::routed::{PREFIX, claim_routed, get_routed};
-use crate::plan::{RunFacts, digest_of, evaluate};
+use crate::plan::outputs::value;
+use crate::plan::{PlanNode, RunFacts, digest_of, evaluate};
 use crate::service::api::extract::{Authenticated, Input};
 use crate::service::api::leases::LockAnswer;
 use crate::service::api::routed::AnyBuild;
 use crate::service::api::types::{
     Build, Claim, ClaimAnswer, Evaluation, EvaluationAnswer, Event, Events, EventsAnswer,
-    KeptEvaluation, SignedEvaluation,
+    KeptEvaluation, SignedEvaluation, StageOutputs, outputs_of,
 };
 use crate::service::auth::{Caller, Scope};
 use crate::service::problem::Problem;
@@ -145,7 +146,8 @@ fn checked(events: &Events, plan: &StoredPlan) -> Result<Vec<(i64, String)>, Pro
     if events.is_empty() || events.len() > EVENTS {
         return Err(Problem::malformed(format!("send 1 to {EVENTS} events")));
     }
-    let nodes: BTreeSet<&str> = plan.plan.nodes().into_iter().map(|node| node.id()).collect();
+    let nodes: BTreeMap<&str, &PlanNode> =
+        plan.plan.nodes().into_iter().map(|node| (node.id(), node)).collect();
     events
         .iter()
         .map(|event| {
@@ -156,7 +158,7 @@ fn checked(events: &Events, plan: &StoredPlan) -> Result<Vec<(i64, String)>, Pro
                 Event::BuildFinished { .. } => (None, None),
             };
             if let Some(node) = node
-                && !nodes.contains(node.as_str())
+                && !nodes.contains_key(node.as_str())
             {
                 let cut: String = node.chars().take(80).collect();
                 let detail = format!("event {sequence}: the plan has no {cut:?}");
@@ -166,6 +168,16 @@ fn checked(events: &Events, plan: &StoredPlan) -> Result<Vec<(i64, String)>, Pro
                 return Err(Problem::malformed(format!(
                     "event {sequence}: a message has at most {MESSAGE_CHARACTERS} characters"
                 )));
+            }
+            if let Event::StageFinished { node, outputs, .. } = event
+                && !outputs.is_empty()
+            {
+                let declared = match nodes.get(node.as_str()) {
+                    Some(PlanNode::Stage(stage)) => &stage.outputs,
+                    _ => &BTreeMap::new(),
+                };
+                value::check(declared, outputs)
+                    .map_err(|why| Problem::malformed(format!("event {sequence}: {why}")))?;
             }
             Ok((i64::from(sequence), to_text(event)?))
         })
@@ -241,15 +253,11 @@ pub async fn get_build(
         return Err(Problem::missing("build"));
     }
     let parse = |error: serde_json::Error| Problem::internal(&error);
-    let mut outcome = None;
-    let mut events: Vec<Event> = Vec::new();
-    for text in service.store.events(&id).await? {
-        let event: Event = serde_json::from_str(&text).map_err(parse)?;
-        if let Event::BuildFinished { outcome: how, .. } = event {
-            outcome = Some(how);
-        }
-        events.push(event);
-    }
+    let events = events_of(&service, &id).await?;
+    let outcome = events.iter().rev().find_map(|event| match event {
+        Event::BuildFinished { outcome, .. } => Some(*outcome),
+        _ => None,
+    });
     let mut evaluations = Vec::new();
     for (facts, answer) in service.store.evaluations(&id).await? {
         evaluations.push(KeptEvaluation {
@@ -275,7 +283,19 @@ pub async fn get_build(
         digest: row.digest,
         created_at: row.created_at,
         outcome,
+        outputs: outputs_of(&events),
         events,
         evaluations,
     }))))
+}
+
+async fn events_of(service: &Service, id: &str) -> Result<Vec<Event>, Problem> {
+    let texts = service.store.events(id).await?;
+    let events: Result<_, _> = texts.iter().map(|text| serde_json::from_str(text)).collect();
+    events.map_err(|error: serde_json::Error| Problem::internal(&error))
+}
+
+/// The outputs that the stages of a build reported.
+pub async fn reported_outputs(service: &Service, id: &str) -> Result<StageOutputs, Problem> {
+    Ok(outputs_of(&events_of(service, id).await?))
 }

@@ -14,6 +14,7 @@ use futures_util::stream;
 
 use super::App;
 use super::archive::archived;
+use super::builds::reported_outputs;
 use crate::jobs::JobSpec;
 use crate::rest::{LogPiece, build_of, build_path};
 use crate::route::{Build, BuildRequest, BuildState, Needs};
@@ -196,7 +197,29 @@ pub async fn get_routed(
 ) -> Result<Json<RoutedBuild>, Problem> {
     caller.access(Scope::BuildsRead)?;
     let build = find(service, id).await?;
-    answer(service, build).await
+    let run = run_of(service, &build).await?;
+    let Json(mut answer) = answer(service, build).await?;
+    if let Some(run) = run {
+        answer.outputs = reported_outputs(service, &run).await?;
+    }
+    Ok(Json(answer))
+}
+
+/// The id of the run that asked for a plan for a build of the bridge.
+async fn run_of(service: &Service, build: &Build) -> Result<Option<String>, Problem> {
+    let (Some(master), Some(url)) = (&build.master, &build.url) else { return Ok(None) };
+    planned(service, master, url, &build.job).await
+}
+
+/// The id of the run at an address of a master that asked for a plan.
+pub async fn planned(
+    service: &Service,
+    master: &str,
+    url: &str,
+    job: &str,
+) -> Result<Option<String>, Problem> {
+    let Some((_, number)) = build_of(url) else { return Ok(None) };
+    Ok(service.store.last_build(master, job, number).await?.map(|row| row.id))
 }
 
 async fn find(service: &Service, id: &str) -> Result<Build, Problem> {
