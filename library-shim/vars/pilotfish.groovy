@@ -5,8 +5,7 @@
 // Loops count, because iterators cannot be stored everywhere. An outcome is a pair: `success`, `unstable`, `failure`,
 // `timeout`, `aborted` or `skipped`, and the reason for people.
 import groovy.transform.Field
-import io.pilotfish.Bridge
-import io.pilotfish.Plans
+import io.pilotfish.*
 import org.jenkinsci.plugins.workflow.steps.FlowInterruptedException
 
 @Field static final List<Integer> PAUSES = [2, 5, 15, 30, 60] // seconds between tries
@@ -75,9 +74,7 @@ String whole(Map run) {
         if (when[i] == now || when[i] == 'always') {
             List after = tried(run) { return sequence(run, nodes) }
             if (after[0] == 'failure' && outcome != 'aborted') outcome = 'failure'
-        } else {
-            for (int j = 0; j < nodes.size(); j++) Plans.skipped(run, nodes[j], "only runs after ${when[i]}".toString())
-        }
+        } else for (int j = 0; j < nodes.size(); j++) Plans.skipped(run, nodes[j], "only runs after ${when[i]}".toString())
     }
     return outcome == 'skipped' ? 'success' : outcome
 }
@@ -133,9 +130,7 @@ String execute(Map run, Map node, boolean failed) {
     if (decision.state == 'deferred') {
         end = tried(run) { decision = decided(run, node) }
         if (decision.state == 'skipped') return skip(run, node, decision.reason)
-        if (decision.state == 'deferred' && end[0] == 'success') {
-            end = ['failure', "cannot be decided: ${decision.reason}"]
-        }
+        if (decision.state == 'deferred' && end[0] == 'success') end = ['failure', "cannot be decided: ${decision.reason}"]
     }
     report(run, [type: 'stage-started', node: node.id])
     List before = end
@@ -178,28 +173,23 @@ List oneStage(Map run, Map stage) {
         if (consent[0] == 'timeout') return ['aborted', "nobody answered in ${stage.approval.timeout}"]
         if (consent[0] != 'success') return consent
     }
+    if (Outputs.lacking(run, stage)) return ['failure', Outputs.lacking(run, stage)]
     List secrets = Plans.bindings(currentBuild.rawBuild, stage)
     Closure work = { return secrets ? withCredentials(secrets) { return tries(run, stage) } : tries(run, stage) }
     List end = tried(run) { return io.pilotfish.Leases.holding(this, run, stage, work) }
     Map reports = stage.reports ?: [:]
     if (reports.junit && run.has.junit) {
-        List counts = [0, 0, 0]
-        List read = tried(run) {
-            counts = Plans.tests(run, stage, junit(testResults: reports.junit.join(','), allowEmptyResults: true))
-            return null
-        }
-        if (end[0] == 'success' && read[0] != 'success') end = ['unstable', "its test reports cannot be read: ${read[1]}"]
-        if (end[0] == 'success' && counts[1] > 0) end = ['unstable', "${counts[1]} test(s) failed"]
+        List read = tried(run) { return Plans.tests(run, stage, junit(testResults: reports.junit.join(','), allowEmptyResults: true)) }
+        if (read[0] == 'failure') read[1] = "its test reports cannot be read: ${read[1]}".toString()
+        if (end[0] == 'success' && read[0] != 'success') end = ['unstable', read[1]]
     }
     if (Plans.kept(reports)) tried(run) { archiveArtifacts(artifacts: Plans.kept(reports), allowEmptyArchive: true) }
     return end
 }
 
 List tries(Map run, Map stage) {
-    List names = Plans.sorted(stage.files ?: [:])
-    for (int i = 0; i < names.size(); i++) {
-        writeFile(file: Plans.filePath(run, stage, names[i]), text: stage.files[names[i]], encoding: 'UTF-8')
-    }
+    List files = Plans.files(run, stage)
+    for (int i = 0; i < files.size(); i++) writeFile(files[i])
     if (!stage.retry) return attempt(run, stage)
     int count = 0
     List end = ['failure', '']
@@ -218,6 +208,7 @@ List tries(Map run, Map stage) {
 /** One try: the steps within their time, then the post steps. */
 List attempt(Map run, Map stage) {
     int seconds = stage.timeout_seconds ?: 0
+    if (stage.outputs) writeFile(file: "${Outputs.begin(run, stage)}/README", text: 'The stage leaves its outputs here.\n')
     List end = tried(run) { return within(seconds) { return steps(run, stage, stage.steps) } }
     if (end[0] == 'timeout') end = ['timeout', "its time of ${seconds} s is over".toString()]
     Map post = stage.post ?: [:]
@@ -227,7 +218,14 @@ List attempt(Map run, Map stage) {
         List after = tried(run) { return within(some ? POST_SECONDS : 0) { return steps(run, stage, some) } }
         if (after[0] != 'success' && end[0] == 'success') end = ['failure', "after the steps, ${after[1]}"]
     }
-    return end
+    return stage.outputs ? given(run, stage, end) : end
+}
+
+/** The end of a try, once what its steps gave to later stages is read. */
+List given(Map run, Map stage, List end) {
+    List read = tried(run) { return ['read', dir(run.places[stage.id]) { return within(POST_SECONDS) { return sh(Outputs.READ) } }] }
+    read = Outputs.take(currentBuild.rawBuild, run, stage, end[0] == 'success', read)
+    return end[0] == 'success' ? read : end
 }
 
 List steps(Map run, Map stage, List steps) {
@@ -265,7 +263,7 @@ List tried(Map run, Closure body) {
 
 /** What the bridge says now about a node that was to be decided at run time. */
 Map decided(Map run, Map node) {
-    Map facts = [results: Plans.results(run)]
+    Map facts = Plans.facts(run)
     String file = "${run.own}/facts/changed-files"
     if (run.plan.needs.contains('changed_files') && fileExists(file)) {
         facts.changed_files = Plans.lines(readFile(file: file, encoding: 'UTF-8'))

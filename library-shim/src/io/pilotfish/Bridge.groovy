@@ -185,7 +185,7 @@ class Bridge {
     @NonCPS
     static String sent(Run build, Map run) {
         if (!run.events || System.currentTimeMillis() < run.silent_until) return null
-        List some = run.events.take(500)
+        List some = run.events.take(100) // each may have outputs of 16 KiB; the bridge takes 4 MiB
         Map answer = exchange(build, run, 'events', [events: some])
         if (answer.again) run.silent_until = System.currentTimeMillis() + 60000
         else run.events = run.events.drop(some.size())
@@ -233,7 +233,8 @@ class Bridge {
             token: Secret.fromString(answer.json.build.token).encryptedValue, // never stored in the clear
             label: label, pod: pod.yaml, containers: pod.names, sockets: pod.sockets, has: has,
             build: "${identity.job}#${identity.build}".toString(),
-            results: [:], tests: [:], events: [], sequence: 0, silent_until: 0L, deadline: 0L, stopped: null,
+            results: [:], outputs: [:], places: [:], tries: 0, tests: [:],
+            events: [], sequence: 0, silent_until: 0L, deadline: 0L, stopped: null,
             overview: Plans.overview(plan, signed.digest, answer.json.binding?.unmapped, notes),
         ]
     }

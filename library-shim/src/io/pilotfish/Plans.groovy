@@ -41,12 +41,13 @@ class Plans {
         return all
     }
 
-    /** The outcomes so far, as conditions see them. */
+    /** What the build knows by now, as conditions see it: outcomes, and outputs where the plan asks for some. */
     @NonCPS
-    static Map results(Map run) {
+    static Map facts(Map run) {
         Map all = [:]
         nodes(run.plan).each { all[it.name] = 'pending' }
-        return all + run.results
+        Map facts = [results: all + run.results]
+        return run.plan.needs.any { it.startsWith('outputs') } ? facts + [outputs: run.outputs] : facts
     }
 
     /** Puts an event in the line of those to be sent. */
@@ -62,6 +63,7 @@ class Plans {
         if (node.id == node.name) run.results[node.id] = event.outcome
         if (end[1]) event.message = end[1].toString().take(2000)
         if (run.tests[node.id]) event.tests = run.tests.remove(node.id)
+        if (run.outputs[node.id]) event.outputs = run.outputs[node.id]
         queue(run, event)
     }
 
@@ -95,9 +97,11 @@ class Plans {
     @NonCPS
     static List lines(String text) { return text.readLines().findAll { it } }
 
-    /** The keys of a map, in order. */
+    /** The files of a stage with long values of parameters, as `writeFile` takes them. */
     @NonCPS
-    static List sorted(Map map) { return new ArrayList(map.keySet()).sort() }
+    static List files(Map run, Map stage) {
+        return new TreeMap(stage.files ?: [:]).collect { name, text -> [file: filePath(run, stage, name), text: text, encoding: 'UTF-8'] }
+    }
 
     /** Files to keep with the build, with commas between them. */
     @NonCPS
@@ -115,12 +119,12 @@ class Plans {
     @NonCPS
     static int delay(String first, int tries) { return Math.min(600L, ((long) span(first)) << Math.min(16, tries - 1)) }
 
-    /** Passed, failed and skipped tests of what the step `junit` gives. */
+    /** Keeps what the step `junit` gives, and says whether all tests passed. */
     @NonCPS
     static List tests(Map run, Map stage, def found) {
         List counts = [found.passCount, found.failCount, found.skipCount]
         if (counts.sum()) run.tests[stage.id] = [passed: counts[0], failed: counts[1], skipped: counts[2]]
-        return counts
+        return counts[1] > 0 ? ['unstable', "${counts[1]} test(s) failed".toString()] : ['success', '']
     }
 
     /** Where a long value of a parameter is a file. */
@@ -141,6 +145,7 @@ class Plans {
             FACTS: run.own + '/facts', RESULT: worst(run.results.values() as List).replace('skipped', 'success'),
             BRANCH: plan.facts.branch, TAG: plan.facts.tag, PULL_REQUEST: plan.facts.pull_request]
             .collectEntries { name, value -> ["PILOTFISH_${name}".toString(), value ?: ''] })
+        all.putAll(Outputs.variables(run, stage))
         container.environment?.each { name, value ->
             // Without its container, a step keeps its caches beside the workspace.
             Map cache = run.pod ? null : container.caches?.find { value == it.path || value.startsWith(it.path + '/') }

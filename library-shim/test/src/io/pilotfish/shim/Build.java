@@ -2,6 +2,7 @@ package io.pilotfish.shim;
 
 import com.cloudbees.plugins.credentials.CredentialsProvider;
 import com.cloudbees.plugins.credentials.common.IdCredentials;
+import com.cloudbees.plugins.credentials.common.PasswordCredentials;
 import com.cloudbees.groovy.cps.Outcome;
 import hudson.model.ParameterValue;
 import hudson.model.Run;
@@ -23,6 +24,8 @@ final class Build {
 
     private record Known(String getId) implements IdCredentials {}
 
+    private record Login(String getId, Secret getPassword) implements IdCredentials, PasswordCredentials {}
+
     private record Text(String getId, Secret getSecret) implements StringCredentials {}
 
     final Steps.CurrentBuild current;
@@ -35,7 +38,8 @@ final class Build {
         StepDescriptor.KNOWN.addAll(STEPS);
         CredentialsProvider.ALL.clear();
         CredentialsProvider.ALL.add(new Text("pilotfish-bridge", Secret.fromString(token)));
-        for (String id : List.of("text", "login", "config", "key")) CredentialsProvider.ALL.add(new Known(id));
+        CredentialsProvider.ALL.add(new Login("login", Secret.fromString("secret of login")));
+        for (String id : List.of("text", "config", "key")) CredentialsProvider.ALL.add(new Known(id));
     }
 
     void parameter(String name, Object value) {

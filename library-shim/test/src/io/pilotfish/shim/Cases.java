@@ -23,6 +23,7 @@ final class Cases {
         features();
         ends();
         facts();
+        outputs();
         refusals();
         away();
         golden.inAnyOrder("lanes", 20);
@@ -132,6 +133,31 @@ final class Cases {
         golden.check("timeout-of-the-pipeline", "timeouts", setup -> setup.world.happens.put("work#2", "hang"));
         golden.check("approval-refused", "approval", setup -> setup.world.happens.put("Go?", "reject"));
         golden.check("approval-not-answered", "approval", setup -> setup.world.happens.put("Go?", "hang"));
+    }
+
+    private void outputs() throws Exception {
+        outputs("outputs", "digest=sha256:0000\n\ndigest=sha256:0a1b\nnote= $(id) = \"it's\"\n");
+        outputs("outputs-not-written", "");
+        outputs("outputs-not-declared", "digest=sha256:0a1b\ndigset=1\nwhat\n");
+        outputs("outputs-not-matching", "digest=latest\n");
+        outputs("outputs-with-control-characters", "digest=sha256:0a1b\nnote=a\rb\n");
+        outputs("outputs-too-long", "digest=sha256:0a1b\nnote=" + "x".repeat(1025) + "\n");
+        outputs("outputs-that-take-too-long", "digest=sha256:0a1b\nslow=" + "a".repeat(40) + "!\n");
+        outputs("outputs-with-secret", "digest=sha256:0a1b\nnote=the secret of login\n");
+        outputs("outputs-that-nobody-gave", "digest=sha256:0a1b\n");
+        outputs("outputs-that-start-with-a-dash", "digest=sha256:0a1b\nnote=--config=x\n");
+        golden.check("outputs-of-a-failure", "outputs", setup -> {
+            setup.world.happens.put("give", "fail");
+            setup.world.files.put("outputs/build-image", "note=half\n");
+        });
+        golden.check("outputs-that-cannot-be-read", "outputs", setup -> setup.world.happens.put("outputs", "fail"));
+    }
+
+    private void outputs(String name, String written) throws Exception {
+        golden.check(name, "outputs", setup -> {
+            setup.world.files.put("outputs/build-image", written);
+            setup.bridge.decisions = Map.of("after", decision("active", "it has a digest"));
+        });
     }
 
     private void facts() throws Exception {

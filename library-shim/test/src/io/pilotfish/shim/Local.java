@@ -48,7 +48,7 @@ final class Local {
             same("result", build.current.result, "UNSTABLE");
             same("stages that ran", Files.readString(workspace.resolve("ran")), "docs\ngrid small\ngrid large\ntidy\n");
             same("what was deployed", Files.readString(workspace.resolve("deployed")),
-                "feature/x\nprod\np-sh#15\nunstable\ndeploy\n[]\n" + NOTES);
+                "feature/x\nprod\np-sh#15\nunstable\ndeploy\n[]\n2\n" + NOTES);
             same("lock and milestone are of the bridge", world.log.toString().matches("(?s).*(does not give|knows no).*"), false);
             same("files kept", world.kept, List.of("deployed"));
             same("secrets in the log", world.log.toString().contains(bridge.token), false);
@@ -67,6 +67,7 @@ final class Local {
             }
             same("ends of stages", ends, List.of("prepare success", "style unstable", "unit-tests success", "verify unstable", "scan skipped",
                 "docs success", "code skipped", "grid[size=small] success", "grid[size=large] success", "grid success", "deploy success", "tidy success"));
+            same("outputs", String.valueOf(known.get("outputs")), "{unit-tests={count=2}}");
             same("evaluations", ((List<?>) known.get("evaluations")).size(), 3);
             System.out.println("12 nodes of a recorded job, run and reported; " + engine.stored + " times stored and read again");
         }

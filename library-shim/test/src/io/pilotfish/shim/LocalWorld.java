@@ -52,7 +52,7 @@ final class LocalWorld extends World {
             case "fileExists":
                 return Files.exists(directory.resolve(call.argument("file").toString()));
             case "sh":
-                return shell(call.argument("script").toString(), place);
+                return shell(call.argument("script").toString(), place, call.argument("returnStdout") == Boolean.TRUE);
             case "junit":
                 String report = Files.readString(directory.resolve(call.argument("testResults").toString()));
                 return new Tests(report.split("<testcase", -1).length - 1, report.split("<failure", -1).length - 1, 0);
@@ -65,7 +65,7 @@ final class LocalWorld extends World {
     }
 
     /** What the step does on an agent: a script with its own first line, or `sh -xe`. */
-    private Object shell(String text, Place place) throws Exception {
+    private Object shell(String text, Place place, boolean returns) throws Exception {
         Files.createDirectories(Path.of(place.directory()));
         Path script = Files.createTempFile("step", ".sh");
         Files.writeString(script, text);
@@ -76,10 +76,11 @@ final class LocalWorld extends World {
         environment.putAll(place.environment());
         Process process = builder.directory(Path.of(place.directory()).toFile()).redirectErrorStream(true)
             .redirectInput(ProcessBuilder.Redirect.from(Path.of("/dev/null").toFile())).start();
-        log.append(new String(process.getInputStream().readAllBytes()));
+        String output = new String(process.getInputStream().readAllBytes());
+        if (!returns) log.append(output);
         int status = process.waitFor();
         Files.delete(script);
         if (status != 0) throw new Exception("script returned exit code " + status);
-        return null;
+        return returns ? output : null;
     }
 }
