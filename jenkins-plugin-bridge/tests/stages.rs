@@ -9,7 +9,7 @@
 
 mod stage_world;
 
-use stage_world::{World, download, missing};
+use stage_world::{World, download, missing, program};
 
 #[test]
 fn checkout_fetches_and_tells_what_changed() {
@@ -417,9 +417,10 @@ fn image_build_arguments_of_buildah_and_buildkit() {
         let script = "echo \"$*\" >> \"$RECORD\"\n\
              if [ -n \"${DOCKER_CONFIG:-}\" ]; then cp \"$DOCKER_CONFIG/config.json\" \"$RECORD.key\"; fi\n\
              if grep -rs 'of the registry' .; then exit 1; fi\n\
-             echo sha256:1 > image-digest.txt\n\
-             printf '{\\n  \"a\": {},\\n  \"containerimage.digest\": \"sha256:1\",\\n  \"b\": 1\\n}' > image-metadata.json";
-        world.program(program, script);
+             printf DIGEST > image-digest.txt\n\
+             printf '{\\n  \"a\": {},\\n  \"containerimage.digest\": \"DIGEST\",\\n  \"b\": 1\\n}' > image-metadata.json";
+        let digest = format!("sha256:{}", "0123456789abcdef".repeat(4));
+        world.program(program, &script.replace("DIGEST", &digest));
         // The programs of the other builders are asked for too, as one parameter chooses.
         let with = format!(
             "{{project_dir: app, image: r.example.com/a, image_tag: '1', image_builder: {builder}, registry_credential: r}}"
@@ -431,7 +432,12 @@ fn image_build_arguments_of_buildah_and_buildkit() {
         if builder == "buildkit" {
             assert_eq!(world.read("record.key"), world.read("registry.json"));
         }
-        assert_eq!(world.read("output/artifacts/it/image-digest.txt"), "sha256:1\n");
+        let kept = world.read("output/artifacts/it/image-digest.txt");
+        assert_eq!(kept.trim_end(), digest);
+        assert_eq!(
+            run.outputs(),
+            serde_json::json!({"digest": digest, "image": format!("r.example.com/a@{digest}")})
+        );
     }
 }
 
@@ -485,6 +491,36 @@ fn deploy_kubectl_arguments() {
     );
 }
 
+/// With the real program where it is installed: what is applied has the digest and is else the same.
+#[test]
+fn deploy_kubectl_pins_the_image() {
+    if missing("deploy-kubectl with a digest", &["kubectl"]) {
+        return;
+    }
+    let world = World::new();
+    let manifest = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: shop}\nspec:\n  template:\n    spec:\n      containers:\n        - {name: shop, image: 'r.example.com:5000/team/shop:1'}\n        - {name: other, image: 'r.example.com:5000/team/shop-tools:1'}\n";
+    world.project(&[("k8s/sub dir/a.yml", manifest)]);
+    world.write("access", "kind: Config\n");
+    let real = program("kubectl");
+    world.program(
+        "kubectl",
+        &format!(
+            "if [ \"$1\" = kustomize ]; then exec {real} \"$@\"; fi\nfor last; do :; done\ncat \"$last\" > \"$RECORD\""
+        ),
+    );
+    let digest = format!("sha256:{}", "0123456789abcdef".repeat(4));
+    let with = format!(
+        "{{manifests: k8s, namespace: shop, image: 'r.example.com:5000/team/shop', image_digest: '{digest}'}}"
+    );
+    world.stage("deploy-kubectl", &with, &["--credential", "kubeconfig=access"]).passed();
+    let applied = world.read("record");
+    assert!(
+        applied.contains(&format!("image: r.example.com:5000/team/shop@{digest}\n")),
+        "{applied}"
+    );
+    assert!(applied.contains("image: r.example.com:5000/team/shop-tools:1\n"), "{applied}");
+}
+
 #[test]
 fn deploy_helm_arguments() {
     let world = World::new();
@@ -498,6 +534,12 @@ fn deploy_helm_arguments() {
     assert!(record.starts_with("upgrade --install shop ./chart --kubeconfig "), "{record}");
     assert!(record.ends_with("--set-string image.tag=1.2.3 --atomic --timeout 10m\n"), "{record}");
     assert!(run.log().contains("a: '$(id)'"), "{}", run.log());
+    let digest = format!("sha256:{}", "0123456789abcdef".repeat(4));
+    let with = format!("{{release: shop, namespace: shop, image_digest: '{digest}'}}");
+    world.stage("deploy-helm", &with, &["--credential", "kubeconfig=access"]).passed();
+    let record = world.read("record");
+    let end = format!("--set-string image.digest={digest} --atomic --timeout 10m\n");
+    assert!(record.ends_with(&end), "{record}");
 }
 
 #[test]

@@ -159,8 +159,10 @@ fn image_build_by_buildah_reaches_a_registry() {
     let with = format!(
         "{{project_dir: app, image: 'localhost:{port}/team/app', image_tag: '1', image_builder: buildah}}"
     );
-    world.stage("image-build", &with, &[]).passed();
+    let run = world.stage("image-build", &with, &[]);
+    run.passed();
     let digest = world.read("output/artifacts/it/image-digest.txt");
+    assert_eq!(run.outputs()["digest"], digest.trim());
     let kinds = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json";
     let (head, manifest) = get(port, "/v2/team/app/manifests/1", kinds);
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");

@@ -35,6 +35,13 @@ pub fn missing(stage: &str, tools: &[&str]) -> bool {
     !absent.is_empty()
 }
 
+/// Where a program is that is installed.
+pub fn program(name: &str) -> String {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|one| one.join(name)).find(|one| one.is_file());
+    found.unwrap().display().to_string()
+}
+
 /// Whether tests may fetch packages from public registries, which takes a minute or more; says so.
 pub fn download(stage: &str) -> bool {
     let may = required() || std::env::var_os("PILOTFISH_TEST_DOWNLOADS").is_some();
@@ -252,6 +259,12 @@ impl Run<'_> {
         let result: Value = serde_json::from_str(&self.world.read("output/result.json")).unwrap();
         let count = |name: &str| result["tests"][name].as_u64().unwrap();
         (count("total"), count("failed"))
+    }
+
+    /// What the stage gave to later ones.
+    pub fn outputs(&self) -> Value {
+        let result: Value = serde_json::from_str(&self.world.read("output/result.json")).unwrap();
+        result["stages"][0]["outputs"].clone()
     }
 
     pub fn changed_files(&self) -> Vec<String> {
