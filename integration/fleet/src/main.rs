@@ -30,6 +30,36 @@ enum Command {
     /// Have builds wait for agents on demand while bridge, masters and agents are stopped, and judge what
     /// is left in the end.
     Agents(AgentsArgs),
+    /// Ask for builds at the pace of a day, without faults, and tell what the bridge needed.
+    Load(LoadArgs),
+}
+
+#[derive(Debug, Args)]
+struct LoadArgs {
+    /// Directory for everything; it is made anew.
+    #[arg(long)]
+    directory: PathBuf,
+    /// Masters, all in one process.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(2..=200))]
+    masters: u32,
+    /// Builds.
+    #[arg(long, default_value_t = 5_000)]
+    builds: u32,
+    /// Builds a day in the field.
+    #[arg(long, default_value_t = 100_000)]
+    per_day: u32,
+    /// Builds that come at one moment, in the middle.
+    #[arg(long, default_value_t = 500)]
+    storm: u32,
+    /// Which builds.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How much faster than in the field everything is.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100))]
+    speed: u32,
+    /// The most seconds that builds may take after the last one was asked for.
+    #[arg(long, default_value_t = 180)]
+    patience: u64,
 }
 
 #[derive(Debug, Args)]
@@ -264,6 +294,31 @@ async fn agents(args: AgentsArgs) -> Result<(), FleetError> {
     Err(FleetError::Other("something was left, or went wrong".to_owned()))
 }
 
+async fn load(args: LoadArgs) -> Result<(), FleetError> {
+    let load = campaign::Load { per_day: args.per_day, storm: args.storm };
+    let report = campaign::run_load(
+        &load,
+        &campaign::Options {
+            program: std::env::current_exe().map_err(FleetError::io("find this program"))?,
+            directory: args.directory,
+            masters: args.masters,
+            builds: args.builds,
+            seed: args.seed,
+            speed: args.speed,
+            bridges: 1,
+            database: None,
+            agent: None,
+            patience: std::time::Duration::from_secs(args.patience),
+        },
+    )
+    .await?;
+    println!("{report}");
+    if report.problems.is_empty() {
+        return Ok(());
+    }
+    Err(FleetError::Other("builds did not end as they should".to_owned()))
+}
+
 async fn run_bridge(args: BridgeArgs) -> Result<(), FleetError> {
     let options = bridge::Options {
         listen: args.listen,
@@ -286,6 +341,7 @@ async fn main() -> ExitCode {
         Command::Bridge(args) => run_bridge(args).await,
         Command::Chaos(args) => chaos(args).await,
         Command::Agents(args) => agents(args).await,
+        Command::Load(args) => load(args).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -11,9 +11,9 @@ pub struct Options {
     /// How many builds
     #[arg(long, default_value_t = 5000)]
     builds: u32,
-    /// Over how many masters
-    #[arg(long, default_value_t = 4)]
-    masters: u32,
+    /// Over how many masters; 4, and 50 for `--load`, unless given
+    #[arg(long)]
+    masters: Option<u32>,
     /// Which faults, and which builds
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -23,6 +23,9 @@ pub struct Options {
     /// Builds that wait for agents on demand, and what is left in the end
     #[arg(long)]
     agents: bool,
+    /// No faults, but builds at the pace of a day, and what the bridge needs for them
+    #[arg(long, conflicts_with_all = ["agents", "bridges"])]
+    load: bool,
     /// More options of pilotfish-fleet chaos, such as --database URL
     #[arg(last = true)]
     more: Vec<String>,
@@ -37,10 +40,11 @@ pub fn run(context: &Context, options: &Options) -> Done {
 pub fn short(context: &Context) -> Done {
     let options = |builds, seed, bridges| Options {
         builds,
-        masters: 4,
+        masters: None,
         seed,
         bridges,
         agents: false,
+        load: false,
         more: Vec::new(),
     };
     campaign(context, &options(200, 8, 1))?;
@@ -48,7 +52,11 @@ pub fn short(context: &Context) -> Done {
 }
 
 fn campaign(context: &Context, options: &Options) -> Done {
-    let kind = if options.agents { "agents" } else { "chaos" };
+    let kind = match options {
+        Options { load: true, .. } => "load",
+        Options { agents: true, .. } => "agents",
+        _ => "chaos",
+    };
     let [fleet] = context.programs(["pilotfish-fleet"])?;
     let mut fleet = context.command(fleet);
     fleet.arg(kind).arg("--directory").arg(context.target.join("fleet"));
@@ -56,9 +64,12 @@ fn campaign(context: &Context, options: &Options) -> Done {
         fleet.arg("--agent").arg(agent::debug(context)?);
     }
     fleet.args(["--builds", &options.builds.to_string()]);
-    fleet.args(["--masters", &options.masters.to_string()]);
+    let masters = options.masters.unwrap_or(if options.load { 50 } else { 4 });
+    fleet.args(["--masters", &masters.to_string()]);
     fleet.args(["--seed", &options.seed.to_string()]);
-    fleet.args(["--bridges", &options.bridges.to_string()]);
+    if !options.load {
+        fleet.args(["--bridges", &options.bridges.to_string()]);
+    }
     if options.bridges > 1 {
         fleet.arg("--postgres");
     }

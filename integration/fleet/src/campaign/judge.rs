@@ -111,7 +111,7 @@ pub(super) fn judge(
             What::Triggered | What::Online | What::OnNode | What::Ended => {}
         }
     }
-    let unique: BTreeSet<&String> = ids.iter().collect();
+    let unique: BTreeSet<&str> = ids.iter().map(String::as_str).collect();
     if unique.len() != ids.len() {
         verdict.problems.push("two orders gave the same build".to_owned());
     }
@@ -129,7 +129,7 @@ pub(super) fn judge(
         let none = BTreeMap::new();
         one(state, by_build.get(id).unwrap_or(&none), &mut verdict);
     }
-    for id in by_build.keys().filter(|id| !ids.iter().any(|one| one == *id)) {
+    for id in by_build.keys().filter(|id| !unique.contains(**id)) {
         verdict.problems.push(format!("{id} was run and nobody asked for it"));
     }
     verdict
@@ -181,6 +181,30 @@ fn one(state: &Value, attempts: &BTreeMap<&str, Ran>, verdict: &mut Verdict) {
         "FAILURE" if !fails && policy != "fail" => {
             verdict.problems.push(format!("{id} ({policy}): it failed; {state}"));
         }
+        // That is how a run ends that does not count. No policy has a build end so.
+        "NOT_BUILT" => {
+            verdict.problems.push(format!("{id} ({policy}): nobody ran it; {state}"));
+        }
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_build_that_nobody_ran_is_wrong() {
+        let state = |id: &str, number, result| {
+            json!({"id": id, "job": "j", "number": number, "state": "finished", "result": result,
+                "on_lost": "fail", "attempts": [{}], "parameters": {}})
+        };
+        let ids = ["a".to_owned(), "b".to_owned()];
+        let states = [state("a", 1, "FAILURE"), state("b", 2, "NOT_BUILT")];
+        let verdict = judge(&ids, &states, &[], Figures::default());
+        assert_eq!(verdict.problems.len(), 1, "{:?}", verdict.problems);
+        assert!(verdict.problems[0].starts_with("b (fail): nobody ran it"));
     }
 }

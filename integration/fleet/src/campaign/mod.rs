@@ -5,6 +5,7 @@ mod agents;
 mod balance;
 mod faults;
 mod judge;
+mod load;
 mod orders;
 mod process;
 
@@ -16,6 +17,7 @@ use serde_json::Value;
 
 pub use agents::{AgentsVerdict, Form, run as run_agents};
 pub use judge::{Figures, Verdict};
+pub use load::{Load, LoadReport, run as run_load};
 
 use crate::bridge::write_catalog;
 use crate::error::FleetError;
@@ -30,7 +32,7 @@ pub struct Options {
     pub program: PathBuf,
     /// Directory for everything.
     pub directory: PathBuf,
-    /// Masters, 2 to 20.
+    /// Masters, two or more.
     pub masters: u32,
     /// Builds.
     pub builds: u32,

@@ -119,6 +119,20 @@ pub(super) async fn calls(
         .collect())
 }
 
+/// Whether a build has not ended yet.
+pub(super) async fn any_live(http: &reqwest::Client, setup: &Setup) -> Result<bool, FleetError> {
+    let url = format!("{}/v1/builds?state=live&limit=1", setup.url());
+    let live = send(setup, http.get(url)).await?;
+    Ok(live.as_array().is_none_or(|all| !all.is_empty()))
+}
+
+/// What the bridge counts.
+pub(super) async fn metrics(http: &reqwest::Client, setup: &Setup) -> Result<String, FleetError> {
+    let url = format!("{}/metrics", setup.url());
+    let answer = http.get(url).timeout(TIMEOUT).send().await.map_err(other)?;
+    answer.error_for_status().map_err(other)?.text().await.map_err(other)
+}
+
 /// Agents on demand.
 pub(super) async fn agents(http: &reqwest::Client, setup: &Setup) -> Result<Value, FleetError> {
     send(setup, http.get(format!("{}/v1/agents", setup.url()))).await

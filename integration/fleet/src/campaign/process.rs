@@ -291,10 +291,14 @@ impl Bridge {
         self.child.kill();
     }
 
+    /// The id of its process.
+    pub fn id(&self) -> Option<u32> {
+        self.child.0.as_ref().map(Child::id)
+    }
+
     /// Whether it is the one that holds a lease.
     pub fn holds(&self, holder: &str) -> bool {
-        let id = self.child.0.as_ref().map(Child::id);
-        id.is_some_and(|id| holder == crate::bridge::holder(id))
+        self.id().is_some_and(|id| holder == crate::bridge::holder(id))
     }
 
     pub fn restart(&mut self, setup: &Setup) -> Result<(), FleetError> {
