@@ -75,9 +75,9 @@ async fn builds(world: &World) -> Vec<Value> {
     world.get("/v1/builds", READER).await.ok().as_array().unwrap().clone()
 }
 
-/// Waits for something that a duty does.
+/// Waits for something that a duty does; a minute, as others may use the processors as well.
 pub async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    for _ in 0..600 {
+    for _ in 0..3000 {
         if is_so().await {
             return;
         }
