@@ -23,6 +23,7 @@ mod overview;
 mod progress;
 mod retry;
 mod rights;
+mod running;
 mod scope;
 mod show;
 mod suggest;
@@ -55,6 +56,7 @@ pub use overview::{Nodes, Pulse};
 pub use progress::{Progress, ProgressSink};
 pub use retry::RetryPolicy;
 pub use rights::Right;
+pub use running::Running;
 pub use show::{Format, show};
 pub use suggest::{Suggestion, suggest};
 pub use work::{

@@ -115,9 +115,17 @@ struct ItemJson {
 }
 
 #[derive(Deserialize)]
-struct ActionJson {
+pub(super) struct ActionJson {
     #[serde(default)]
     parameters: Vec<ParameterJson>,
+    #[serde(default)]
+    pub(super) causes: Vec<CauseJson>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct CauseJson {
+    #[serde(default, rename = "_class")]
+    pub(super) class: String,
 }
 
 #[derive(Deserialize)]
@@ -213,7 +221,8 @@ struct PluginJson {
 /// Name of the parameter that carries the key of an attempt.
 pub const KEY_PARAMETER: &str = "PILOTFISH_BUILD_KEY";
 
-fn key(actions: &[Option<ActionJson>]) -> Option<String> {
+/// The key among the parameters of a build or an item.
+pub(super) fn key(actions: &[Option<ActionJson>]) -> Option<String> {
     actions
         .iter()
         .flatten()

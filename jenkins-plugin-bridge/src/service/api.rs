@@ -69,6 +69,7 @@ fn handler(id: OperationId) -> MethodRouter<Arc<Service>> {
         OperationId::get_labels => get(handlers::get_labels),
         OperationId::list_agents => get(handlers::list_agents),
         OperationId::ask_as_standby => post(handlers::ask_as_standby),
+        OperationId::get_running => get(handlers::get_running),
         OperationId::save_job => post(handlers::save_job),
         OperationId::list_jobs => get(handlers::list_jobs),
         OperationId::get_job => get(handlers::get_job),

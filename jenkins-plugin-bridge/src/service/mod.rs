@@ -22,6 +22,7 @@ mod plans;
 mod pods;
 mod problem;
 mod rate;
+mod running;
 mod server;
 mod session;
 mod sign;

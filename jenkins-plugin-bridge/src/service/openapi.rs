@@ -163,6 +163,9 @@ operations! {
     ask_as_standby post "/v1/agents/standby", Needs::PodToken,
         Some(schema::<types::StandbyQuery>), Some(schema::<types::StandbyAnswer>), &[400, 401, 413],
         "What an agent that waits is to do. It is answered when there is something, and after 20 s at the latest.";
+    get_running get "/v1/running", Needs::Scope("builds:read"),
+        None, Some(schema::<super::running::RunningList>), &[400, 401, 403],
+        "What runs at masters that the bridge did not start; of `job`, at `master`. What masters said within the last five seconds.";
     save_job post "/v1/jobs", Needs::Scope("jobs:write"),
         Some(schema::<crate::jobs::JobSpec>), Some(schema::<routed::JobAnswer>), &[400, 401, 403, 413, 422],
         "Keeps a job. It is made on masters when it is kept in step, or with its first build there.";

@@ -10,6 +10,7 @@ use super::live::LiveCatalog;
 use super::metrics::Metrics;
 use super::oidc::Provider;
 use super::rate::{RateLimits, Rates};
+use super::running::LastRunning;
 use super::session::LoginTries;
 use super::sign::KeyRing;
 use super::store::{Store, StoreError};
@@ -123,6 +124,8 @@ pub struct Service {
     /// Agents that wait.
     pub agents: Standbys,
     leads_masters: AtomicBool,
+    /// What masters said last of what they run.
+    pub(super) last_running: LastRunning,
     plans: Mutex<KnownPlans>,
 }
 
@@ -171,6 +174,7 @@ impl Service {
             listening_ms: now_ms(),
             agents: Standbys::default(),
             leads_masters: AtomicBool::new(false),
+            last_running: LastRunning::default(),
             plans: Mutex::default(),
         }
     }

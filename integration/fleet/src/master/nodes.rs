@@ -37,8 +37,7 @@ fn json(master: &Master, node: &Node) -> Value {
 fn computers(shared: &Shared, master: &Master) -> Value {
     let busy: Vec<Value> = master
         .running()
-        .map(|build| json!({"currentExecutable": {
-            "_class": "org.jenkinsci.plugins.workflow.job.WorkflowRun", "url": super::builds::url(shared, build)}}))
+        .map(|build| json!({"currentExecutable": super::builds::json(shared, build)}))
         .collect();
     let total: u32 =
         master.nodes.values().filter(|node| !node.offline).map(|node| node.executors).sum();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::client::Bridge;
 use super::{OutputArguments, ServiceArguments, encoded, typed};
@@ -29,6 +29,9 @@ pub struct BuildsArguments {
     /// that have not ended.
     #[arg(long, value_name = "STATE", conflicts_with = "build")]
     state: Option<String>,
+    /// What runs at masters that the bridge did not start, too.
+    #[arg(long, conflicts_with = "build")]
+    all: bool,
     /// At most so many.
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=500))]
     limit: u32,
@@ -130,9 +133,23 @@ pub(in crate::cli) fn execute(arguments: &BuildsArguments) -> Result<u8, BridgeE
                 path.push_str(&format!("&{name}={}", encoded(value)));
             }
         }
-        arguments
-            .output
-            .print(&bridge.get(&path).await?, |answer| table(&typed::<Vec<_>>(answer)?))?;
+        let builds = bridge.get(&path).await?;
+        if !arguments.all {
+            arguments.output.print(&builds, |answer| table(&typed::<Vec<_>>(answer)?))?;
+            return Ok(PASSED);
+        }
+        let mut path = "/v1/running?".to_owned();
+        for (name, value) in [("job", &arguments.job), ("master", &arguments.master)] {
+            if let Some(value) = value {
+                path.push_str(&format!("{name}={}&", encoded(value)));
+            }
+        }
+        let elsewhere = bridge.get(path.trim_end_matches(['?', '&'])).await?;
+        let both = json!({"builds": builds, "not_started_here": elsewhere});
+        arguments.output.print(&both, |_| {
+            let builds = table(&typed::<Vec<_>>(&builds)?)?;
+            Ok(format!("{builds}\n{}", elsewhere_table(&typed(&elsewhere)?)))
+        })?;
         Ok(PASSED)
     })
 }
@@ -155,6 +172,46 @@ pub(super) fn table(builds: &[Build]) -> Result<String, BridgeError> {
         ]);
     }
     Ok(table.text())
+}
+
+/// What is shown of builds that the bridge did not start.
+#[derive(Debug, Deserialize)]
+struct Elsewhere {
+    builds: Vec<RunsElsewhere>,
+    unseen: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct RunsElsewhere {
+    master: String,
+    job: String,
+    number: i64,
+    url: String,
+    nodes: Vec<String>,
+    #[serde(default)]
+    started_ms: Option<i64>,
+    #[serde(default)]
+    cause: Option<String>,
+}
+
+fn elsewhere_table(all: &Elsewhere) -> String {
+    let now = now_ms();
+    let mut table = Table::new(&["NOT STARTED HERE", "MASTER", "NODES", "RUNS", "BY", "PAGE"]);
+    for one in &all.builds {
+        table.line([
+            format!("{}#{}", one.job, one.number),
+            one.master.clone(),
+            one.nodes.join(","),
+            one.started_ms.map_or_else(|| "-".to_owned(), |start| span(now - start)),
+            one.cause.clone().unwrap_or_else(|| "-".to_owned()),
+            one.url.clone(),
+        ]);
+    }
+    let mut text = table.text();
+    for (master, why) in &all.unseen {
+        text.push_str(&format!("{master} cannot be seen: {why}\n"));
+    }
+    text
 }
 
 fn one(build: &Build) -> String {

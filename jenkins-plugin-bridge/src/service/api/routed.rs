@@ -148,7 +148,8 @@ pub struct ListQuery {
     pub limit: Option<u32>,
 }
 
-fn given<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+/// A field of a query; an empty one is none.
+pub fn given<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     Ok(Option::<String>::deserialize(from)?.filter(|text| !text.is_empty()))
 }
 

@@ -17,6 +17,7 @@ use crate::service::api::handlers::{self, AUDIT_ROWS, AuditQuery};
 use crate::service::api::routed::{ListQuery, RoutedBuild};
 use crate::service::auth::Scope;
 use crate::service::problem::Problem;
+use crate::service::running::RunningQuery;
 use crate::service::state::Service;
 
 /// Builds that wait, or run, that the first page lists of each kind.
@@ -96,6 +97,18 @@ pub async fn builds(State(service): App, visitor: Visitor, Query(query): Query<L
     let asked = Query(query.clone());
     let listed = handlers::list_builds(State(Arc::clone(&service)), visitor.authenticated(), asked);
     let builds = listed.await.map_err(stop)?.0;
+    let own = query.before_ms.is_none()
+        && query.result.is_none()
+        && query.label.is_none()
+        && matches!(query.state.as_deref(), None | Some("live" | "running"));
+    let elsewhere = if own {
+        let asked = RunningQuery { job: query.job.clone(), master: query.master.clone() };
+        let app = State(Arc::clone(&service));
+        let read = handlers::get_running(app, visitor.authenticated(), Query(asked)).await;
+        Some(value(&read.map_err(stop)?.0))
+    } else {
+        None
+    };
     let older = builds.last().filter(|_| u32::try_from(builds.len()).ok() == query.limit);
     let older = older.map(|last| context! { ms => last.created_ms, id => last.id.clone() });
     let masters: Vec<String> = service.masters.all().iter().map(|one| one.name.clone()).collect();
@@ -103,7 +116,7 @@ pub async fn builds(State(service): App, visitor: Visitor, Query(query): Query<L
         service.masters.all().iter().flat_map(|master| master.labels()).collect();
     let own = context! {
         title => "Builds", tab => "builds", builds => value(&builds), query => value(&query),
-        older => older, masters => masters, labels => value(&labels), now => service.now_ms(),
+        older => older, elsewhere => elsewhere, masters => masters, labels => value(&labels), now => service.now_ms(),
         states => ["waiting", "triggering", "queued", "running", "unknown", "finished"],
     };
     Ok(page("builds.html", Some(&visitor), own))

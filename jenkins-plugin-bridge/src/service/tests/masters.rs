@@ -3,10 +3,15 @@
 use std::io::Write as _;
 use std::sync::Arc;
 
-use super::world::{AGENT, OPERATOR, World};
+use serde_json::{Value, json};
+
+use super::routed::masters_at;
+use super::world::{AGENT, OPERATOR, READER, SHIM, World};
 use crate::masters::watch::look;
-use crate::masters::{HealthRules, MastersFile, Registry};
+use crate::masters::{Health, HealthRules, MastersFile, Registry, State};
 use crate::rest::stub::{Reply, Stub, recording};
+use crate::route::BuildState;
+use crate::service::store::{AttemptChange, Change};
 
 #[tokio::test]
 async fn masters_and_labels_are_told() {
@@ -40,7 +45,7 @@ async fn masters_and_labels_are_told() {
     master.observe(&look(&master, true).await, &HealthRules::default());
     let masters = world.get("/v1/masters", OPERATOR).await.ok();
     assert_eq!(masters[0]["name"], "north");
-    assert_eq!(masters[0]["refusal"], serde_json::Value::Null);
+    assert_eq!(masters[0]["refusal"], Value::Null);
     assert_eq!(masters[0]["state"]["health"], "healthy");
     assert_eq!(masters[0]["state"]["seen"]["version"], "2.568.2");
     assert_eq!(masters[0]["permission"], "trigger");
@@ -49,4 +54,69 @@ async fn masters_and_labels_are_told() {
     assert_eq!(labels[0]["label"], "linux");
     assert_eq!(labels[0]["alert"], "only north is ready for it: no other master has it");
     assert_eq!(world.get("/v1/masters", AGENT).await.status, 403);
+}
+
+/// An executor with a build, as `hudson.model.Run` exports it.
+fn busy(job: &str, number: u32, cause: &str, key: &str) -> Value {
+    json!({"currentExecutable": {"_class": "hudson.model.FreeStyleBuild", "timestamp": 1_000 + number,
+        "url": format!("http://ci.example/job/team/job/{job}/{number}/"),
+        "actions": [{"causes": [{"_class": cause}]}, {}, null,
+            {"parameters": [{"name": "PILOTFISH_BUILD_KEY", "value": key}, {"name": "n", "value": 1}]}]}})
+}
+
+#[tokio::test]
+async fn what_masters_run_by_themselves_is_listed() {
+    let user = "hudson.model.Cause$UserIdCause";
+    // The stage of a Pipeline, as `ExecutorStepExecution.PlaceholderTask.PlaceholderExecutable` exports it.
+    let stage = json!({"currentExecutable": {"timestamp": 1_004,
+        "url": "http://ci.example/job/team/job/pipeline/4/"}});
+    let odd = json!({"currentExecutable": {"url": ""}});
+    let mut computers: Value = serde_json::from_str(&recording(31).reply.body).unwrap();
+    computers["computer"][0]["oneOffExecutors"] = json!([
+        busy("pipeline", 4, "hudson.triggers.TimerTrigger$TimerTriggerCause", ""),
+        busy("ours", 5, user, "k-5"), busy("web", 7, user, "")]);
+    computers["computer"][1]["executors"] =
+        json!([busy("free", 6, user, ""), stage, {"currentExecutable": null}, null, odd]);
+    let nodes = recording(31);
+    let stub = Stub::start(move |_| nodes.reply.clone().with_json(&computers)).await;
+    let masters = masters_at(&stub.url);
+    let world = World::with_masters(Arc::clone(&masters)).await;
+    // A build of the bridge whose key the master does not tell.
+    let job = json!({"name": "team/web", "pipeline": "service", "labels": ["linux"],
+        "parameters": {"stack": {"default": "go"}}});
+    world.post("/v1/jobs", OPERATOR, &job).await.ok();
+    let made = world.post("/v1/builds", OPERATOR, &json!({"job": "team/web"})).await.ok();
+    let id = made["id"].as_str().unwrap();
+    let mut build = world.service.store.routed(id).await.unwrap().unwrap();
+    (build.state, build.master) = (BuildState::Running, Some("main".to_owned()));
+    build.url = Some("http://other.example/job/team/job/web/7/".to_owned());
+    let change = Change { build, attempt: AttemptChange::None };
+    assert_eq!(world.service.store.change_routed(&[change], 1).await.unwrap(), [true]);
+
+    let list = world.get("/v1/running", READER).await.ok();
+    let line = |one: &Value| {
+        let at = format!("{} {} #{}", one["master"], one["job"], one["number"]).replace('"', "");
+        format!("{at} {} {} {}", one["nodes"], one["cause"], one["started_ms"])
+    };
+    let lines: Vec<String> = list["builds"].as_array().unwrap().iter().map(line).collect();
+    assert_eq!(
+        lines,
+        [
+            r#"main team/free #6 ["pyagent"] "user" 1006"#,
+            r#"main team/pipeline #4 ["pyagent"] "timer" 1004"#
+        ]
+    );
+    assert_eq!(list["unseen"], json!({}));
+    let free = world.get("/v1/running?job=team/free&master=main", READER).await.ok();
+    assert_eq!(free["builds"].as_array().unwrap().len(), 1);
+    let none = world.get("/v1/running?master=other", READER).await.ok();
+    assert_eq!(none, json!({"builds": [], "unseen": {}}));
+    assert_eq!(stub.requests().len(), 1, "within a few seconds it is asked once");
+    assert_eq!(world.get("/v1/running", SHIM).await.status, 403);
+
+    // One that is ill is not asked.
+    let state = State { health: Health::Unhealthy, reason: "gone".into(), ..State::default() };
+    masters.get("main").unwrap().set_state(state);
+    let list = world.get("/v1/running", READER).await.ok();
+    assert_eq!(list, json!({"builds": [], "unseen": {"main": "gone"}}));
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 
 use super::App;
 use crate::jobs::CopyState;
@@ -13,6 +13,7 @@ use crate::service::api::extract::Authenticated;
 use crate::service::api::types::MasterAnswer;
 use crate::service::auth::Scope;
 use crate::service::problem::Problem;
+use crate::service::running::{RunningList, RunningQuery};
 
 pub async fn get_masters(
     State(service): App,
@@ -46,6 +47,15 @@ pub async fn get_labels(
     caller.access(Scope::MastersRead)?;
     let used = BTreeSet::new();
     Ok(Json(cover(&service.masters.all(), &used, service.now_signed())))
+}
+
+pub async fn get_running(
+    State(service): App,
+    Authenticated(caller): Authenticated,
+    Query(query): Query<RunningQuery>,
+) -> Result<Json<RunningList>, Problem> {
+    caller.access(Scope::BuildsRead)?;
+    Ok(Json(service.running_elsewhere(&query).await?))
 }
 
 pub async fn check_master(
