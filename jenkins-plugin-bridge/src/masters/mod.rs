@@ -3,9 +3,11 @@
 //!
 //! [`file`] has the types of the masters file, [`health`] judges what a look at a master showed (with no
 //! clock and no network), [`registry`] keeps the masters with their state in memory, [`watch`] looks at
-//! them, [`resources`] has those that Kubernetes declares, [`labels`] says which labels too few masters have, and [`check`] what the bridge may do at one.
+//! them, [`resources`] has those that Kubernetes declares, [`labels`] says which labels too few masters have,
+//! [`check`] what the bridge may do at one, and [`drain`] who has taken one out.
 
 pub mod check;
+pub mod drain;
 pub mod file;
 pub mod health;
 pub mod labels;
@@ -18,6 +20,7 @@ pub mod window;
 mod tests;
 
 pub use check::{MasterCheck, PermissionCheck, PermissionState, check};
+pub use drain::Drain;
 pub use file::{Labels, MasterSpec, MastersFile, Permission};
 pub use health::{Health, HealthRules, Observation, Seen, State};
 pub use labels::{LabelCover, cover};

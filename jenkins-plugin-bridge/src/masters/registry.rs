@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use super::drain::Drain;
 use super::file::{CAPACITY, Labels, MasterSpec, MastersFile};
 use super::health::{Health, HealthRules, Observation, State};
 use crate::error::BridgeError;
@@ -33,6 +34,7 @@ pub struct Master {
     token: Option<Zeroizing<String>>,
     /// Why it gets no builds although it may answer.
     hold: Mutex<Option<String>>,
+    drain: Mutex<Option<Drain>>,
 }
 
 impl std::fmt::Debug for Master {
@@ -98,8 +100,8 @@ impl Master {
         options.retry = RetryPolicy { tries: 1, ..RetryPolicy::default() };
         let probe = Arc::new(Client::new(&options)?);
         let (name, spec) = (name.to_owned(), spec.clone());
-        let (state, hold) = (Mutex::default(), Mutex::default());
-        Ok(Self { name, spec, client, probe, state, token: None, hold })
+        let (state, hold, drain) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Ok(Self { name, spec, client, probe, state, token: None, hold, drain })
     }
 
     /// Why it gets no builds although it may answer: what waits there is moved.
@@ -129,6 +131,16 @@ impl Master {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
     }
 
+    /// Who has taken it out, and why; nothing where nobody has.
+    #[must_use]
+    pub fn drain(&self) -> Option<Drain> {
+        self.drain.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_drain(&self, drain: Option<Drain>) {
+        *self.drain.lock().unwrap_or_else(PoisonError::into_inner) = drain;
+    }
+
     /// Labels that builds may ask for.
     #[must_use]
     pub fn labels(&self) -> BTreeSet<String> {
@@ -150,6 +162,9 @@ impl Master {
     /// Why it gets no new builds at a time in seconds since 1970; nothing where it does.
     #[must_use]
     pub fn refusal(&self, now: i64) -> Option<String> {
+        if let Some(drain) = self.drain() {
+            return Some(format!("{} has taken it out: {}", drain.who, drain.reason));
+        }
         if let Some(hold) = self.hold() {
             return Some(hold);
         }
@@ -182,6 +197,8 @@ pub struct Registry {
     masters: RwLock<BTreeMap<String, Arc<Master>>>,
     /// Those of resources. A name or an address that is in the file is that of the file.
     declared: RwLock<BTreeMap<String, Arc<Master>>>,
+    /// Which are taken out, also of those that are not declared now.
+    drains: Mutex<BTreeMap<String, Drain>>,
 }
 
 impl Registry {
@@ -193,6 +210,19 @@ impl Registry {
         let registry = Self::default();
         registry.replace(file)?;
         Ok(registry)
+    }
+
+    /// Says which masters are taken out; all others are not.
+    pub fn set_drains(&self, drains: BTreeMap<String, Drain>) {
+        let mut known = self.drains.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = drains;
+        for master in self.all() {
+            master.set_drain(known.get(&master.name).cloned());
+        }
+    }
+
+    fn drain_of(&self, master: &str) -> Option<Drain> {
+        self.drains.lock().unwrap_or_else(PoisonError::into_inner).get(master).cloned()
     }
 
     /// Takes another file. A master that is declared as before keeps its state.
@@ -211,6 +241,8 @@ impl Registry {
             }
             match Master::new(name.as_str(), spec) {
                 Ok(master) => {
+                    // Whatever else of it changes, it is not given back by that.
+                    master.set_drain(self.drain_of(&master.name));
                     all.insert(name.to_string(), Arc::new(master));
                 }
                 Err(error) => {
@@ -249,7 +281,10 @@ impl Registry {
             let master = match before.get(&one.name).filter(is_known) {
                 Some(known) => Arc::clone(known),
                 None => match Master::declared(&one) {
-                    Ok(master) => Arc::new(master),
+                    Ok(master) => {
+                        master.set_drain(self.drain_of(&master.name));
+                        Arc::new(master)
+                    }
                     Err(error) => {
                         problems.push(format!("{}: {error}", one.name));
                         continue;

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::health::{Health, HealthRules, Observation, Seen, State};
 use super::watch::look;
-use super::{Labels, MastersFile, Registry, cover};
+use super::{Drain, Labels, MastersFile, Registry, cover};
 use crate::rest::stub::{Reply, Stub, recording};
 
 const HEAD: &str = "api: pilotfish/v1\nkind: masters\n";
@@ -224,4 +224,25 @@ fn labels_are_named_or_from_nodes() {
         file.masters.iter().map(|(name, master)| (name.as_str(), &master.labels)).collect();
     assert!(matches!(labels["a"], Labels::FromNodes(_)));
     assert!(matches!(labels["b"], Labels::Named(all) if all.len() == 2));
+}
+
+#[test]
+fn a_master_that_is_taken_out_stays_so_when_its_declaration_changes() {
+    let (registry, token) = masters_of(&[
+        ("north", "http://127.0.0.1:1/", "[linux]"),
+        ("south", "http://127.0.0.1:2/", "[linux]"),
+    ]);
+    let drain = Drain { who: "ann".into(), reason: "new disks".into(), since_ms: 1 };
+    registry.set_drains(BTreeMap::from([("north".to_owned(), drain.clone())]));
+    let text = format!(
+        "{HEAD}masters:\n  north: {{url: 'http://127.0.0.1:1/', user: b, proxy: none, token_file: {}, labels: [arm]}}\n",
+        token.path().display()
+    );
+    registry.replace(&MastersFile::read("m", &text).unwrap()).unwrap();
+    let north = registry.get("north").unwrap();
+    assert!(north.labels().contains("arm"));
+    assert_eq!(north.drain(), Some(drain));
+    assert_eq!(north.refusal(0).as_deref(), Some("ann has taken it out: new disks"));
+    registry.set_drains(BTreeMap::new());
+    assert_eq!(north.drain(), None);
 }

@@ -243,7 +243,8 @@ fn views(memory: &Memory, tasks: &Tasks, now_ms: i64) -> Vec<MasterView> {
             name: master.name.clone(),
             is_leaving: !lost
                 && (master.hold().is_some()
-                    || state.health == Health::Healthy && state.seen.quieting_down),
+                    || state.health == Health::Healthy
+                        && (state.seen.quieting_down || master.drain().is_some())),
             lost_ms: lost.then(|| i64::try_from(state.changed_ms).unwrap_or(0)),
             refusal,
             labels: master.labels(),

@@ -66,6 +66,8 @@ fn handler(id: OperationId) -> MethodRouter<Arc<Service>> {
         OperationId::get_sizing => get(handlers::get_sizing),
         OperationId::get_masters => get(handlers::get_masters),
         OperationId::check_master => get(handlers::check_master),
+        OperationId::drain_master => post(handlers::drain_master),
+        OperationId::resume_master => post(handlers::resume_master),
         OperationId::get_labels => get(handlers::get_labels),
         OperationId::list_agents => get(handlers::list_agents),
         OperationId::ask_as_standby => post(handlers::ask_as_standby),

@@ -54,6 +54,9 @@ pub enum Scope {
     /// Masters and labels.
     #[serde(rename = "masters:read")]
     MastersRead,
+    /// Masters, taken out and given back.
+    #[serde(rename = "masters:write")]
+    MastersWrite,
     /// Jobs.
     #[serde(rename = "jobs:read")]
     JobsRead,
@@ -70,7 +73,7 @@ pub enum Scope {
 
 impl Scope {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::PlansCreate,
         Self::PlansPreview,
         Self::PlansRead,
@@ -80,6 +83,7 @@ impl Scope {
         Self::NodesDrain,
         Self::UsageReport,
         Self::MastersRead,
+        Self::MastersWrite,
         Self::JobsRead,
         Self::JobsWrite,
         Self::BuildsTrigger,
@@ -99,6 +103,7 @@ impl Scope {
             Self::NodesDrain => "nodes:drain",
             Self::UsageReport => "usage:report",
             Self::MastersRead => "masters:read",
+            Self::MastersWrite => "masters:write",
             Self::JobsRead => "jobs:read",
             Self::JobsWrite => "jobs:write",
             Self::BuildsTrigger => "builds:trigger",
@@ -134,7 +139,7 @@ pub enum Role {
     Viewer,
     /// Starts and stops builds.
     Builder,
-    /// Changes jobs, here and on masters; sees who did what.
+    /// Changes jobs, here and on masters; takes masters out; sees who did what.
     Operator,
 }
 
@@ -163,14 +168,14 @@ impl Role {
     pub fn scopes(self) -> BTreeSet<Scope> {
         use Scope::{
             AuditRead, BuildsRead, BuildsTrigger, CatalogRead, CatalogReload, JobsRead, JobsWrite,
-            MastersRead, PlansPreview, PlansRead,
+            MastersRead, MastersWrite, PlansPreview, PlansRead,
         };
         let mut all = BTreeSet::from([PlansRead, BuildsRead, CatalogRead, MastersRead, JobsRead]);
         if self >= Self::Builder {
             all.extend([BuildsTrigger, PlansPreview]);
         }
         if self >= Self::Operator {
-            all.extend([JobsWrite, CatalogReload, AuditRead]);
+            all.extend([JobsWrite, MastersWrite, CatalogReload, AuditRead]);
         }
         all
     }

@@ -21,6 +21,11 @@ pub async fn watch_masters(
     options: WatchOptions,
     lease: LeaseTimes,
 ) {
+    // Before anything is given to a master.
+    while let Err(error) = service.read_drains().await {
+        tracing::warn!(%error, "it could not be read which masters are taken out");
+        tokio::time::sleep(SHARE_EVERY).await;
+    }
     let duty = || look(&service, options);
     let lead = lead(&service.store, LEASE, &holder, lease, duty);
     tokio::join!(lead, follow(&service));
@@ -45,6 +50,9 @@ async fn look(service: &Arc<Service>, options: WatchOptions) {
 
 async fn follow(service: &Service) {
     loop {
+        if let Err(error) = service.read_drains().await {
+            tracing::warn!(%error, "it could not be read which masters are taken out");
+        }
         if !service.is_leading_masters()
             && let Err(error) = take_over(&service.store, &service.masters).await
         {

@@ -154,6 +154,12 @@ operations! {
     check_master get "/v1/masters/{name}/check", Needs::Scope("masters:read"),
         None, Some(schema::<crate::masters::MasterCheck>), &[401, 403, 404, 502, 504],
         "What the user of the bridge may do at a master, and what it lacks for each degree of permission. Nothing is changed there.";
+    drain_master post "/v1/masters/{name}/drain", Needs::Scope("masters:write"),
+        Some(schema::<types::DrainQuery>), Some(schema::<types::MasterAnswer>), &[400, 401, 403, 404, 413],
+        "Has a master get no new builds of the bridge, until it is given back. What waits there goes to others, what runs goes on.";
+    resume_master post "/v1/masters/{name}/resume", Needs::Scope("masters:write"),
+        None, Some(schema::<types::MasterAnswer>), &[401, 403, 404],
+        "Has a master get builds again that was taken out.";
     get_labels get "/v1/labels", Needs::Scope("masters:read"),
         None, Some(schema::<Vec<crate::masters::LabelCover>>), &[401, 403],
         "The labels, and which masters can run builds of each. Fewer than two is an alert.";

@@ -124,6 +124,8 @@ pub struct Service {
     /// Agents that wait.
     pub agents: Standbys,
     leads_masters: AtomicBool,
+    /// Held while it is read which masters are taken out, so that what was read first is not taken last.
+    drains_turn: tokio::sync::Mutex<()>,
     /// What masters said last of what they run.
     pub(super) last_running: LastRunning,
     plans: Mutex<KnownPlans>,
@@ -174,6 +176,7 @@ impl Service {
             listening_ms: now_ms(),
             agents: Standbys::default(),
             leads_masters: AtomicBool::new(false),
+            drains_turn: tokio::sync::Mutex::default(),
             last_running: LastRunning::default(),
             plans: Mutex::default(),
         }
@@ -203,6 +206,16 @@ impl Service {
     pub fn controller(&self, name: &str) -> Option<Arc<Client>> {
         let master = || self.masters.get(name).map(|master| Arc::clone(&master.client));
         self.controllers.get(name).cloned().or_else(master)
+    }
+
+    /// Reads which masters are taken out, as any replica may have said.
+    ///
+    /// # Errors
+    /// [`StoreError`]; what is known stays.
+    pub(super) async fn read_drains(&self) -> Result<(), StoreError> {
+        let _turn = self.drains_turn.lock().await;
+        self.masters.set_drains(self.store.drains().await?);
+        Ok(())
     }
 
     pub(super) fn leads_masters(&self, leads: bool) {

@@ -55,6 +55,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (60, "triggers", include_str!("../../migrations/0060_triggers.sql")),
     (61, "reports", include_str!("../../migrations/0061_reports.sql")),
     (62, "archives", include_str!("../../migrations/0062_archives.sql")),
+    (63, "drains", include_str!("../../migrations/0063_drains.sql")),
     (70, "leases", include_str!("../../migrations/0070_leases.sql")),
     (71, "milestones", include_str!("../../migrations/0071_milestones.sql")),
 ];

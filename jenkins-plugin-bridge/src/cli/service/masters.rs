@@ -34,6 +34,19 @@ enum Command {
         /// Only these masters.
         masters: Vec<String>,
     },
+    /// Give a master no new builds, until it is resumed. What waits there goes to others; what runs goes on.
+    Drain {
+        /// The master.
+        name: String,
+        /// Why, for others who see it.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+    /// Give builds again to a master that was drained.
+    Resume {
+        /// The master.
+        name: String,
+    },
 }
 
 #[derive(Debug, Deserialize)]
@@ -62,6 +75,18 @@ pub(in crate::cli) fn execute(arguments: &MastersArguments) -> Result<u8, Bridge
         match &arguments.command {
             None | Some(Command::List) => list(&bridge, &arguments.output).await,
             Some(Command::Check { masters }) => check(&bridge, &arguments.output, masters).await,
+            Some(Command::Drain { name, reason }) => {
+                let path = format!("/v1/masters/{}/drain", encoded(name));
+                let answer = bridge.post(&path, &json!({"reason": reason}), None).await?;
+                arguments.output.print(&answer, |answer| table(&json!([answer])))?;
+                Ok(PASSED)
+            }
+            Some(Command::Resume { name }) => {
+                let path = format!("/v1/masters/{}/resume", encoded(name));
+                let answer = bridge.post(&path, &json!({}), None).await?;
+                arguments.output.print(&answer, |answer| table(&json!([answer])))?;
+                Ok(PASSED)
+            }
         }
     })
 }

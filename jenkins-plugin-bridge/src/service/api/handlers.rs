@@ -38,7 +38,9 @@ pub use builds::{add_events, claim_build, evaluate_plan, get_build};
 pub use hooks::{get_outbox, list_hooks, retry_outbox, take_hook};
 pub use jobs::{get_job, keep_job, list_jobs, remove_job, save_job};
 pub use leases::{ask_lock, break_lock, list_locks, release_lock};
-pub use masters::{check_master, get_labels, get_masters, get_running};
+pub use masters::{
+    check_master, drain_master, get_labels, get_masters, get_running, resume_master,
+};
 pub use milestones::pass_milestone;
 pub use nodes::{bring_node_back, take_node_out};
 pub use routed::{

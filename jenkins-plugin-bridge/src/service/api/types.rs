@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::leases::LockAnswer;
 use crate::catalog::model::{Pipeline, StageTemplate};
 use crate::cluster::start::PodStart;
-use crate::masters::{Permission, State};
+use crate::masters::{Drain, Permission, State};
 use crate::plan::evaluate::Decided;
 use crate::plan::{Outcome, RunFacts};
 use crate::service::live::ReloadState;
@@ -314,6 +314,15 @@ pub struct Health {
     pub catalog_is_current: bool,
 }
 
+/// A master that is to be taken out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DrainQuery {
+    /// Why, for people: one line.
+    #[schemars(length(min = 1, max = 500))]
+    pub reason: String,
+}
+
 /// A master.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct MasterAnswer {
@@ -336,6 +345,9 @@ pub struct MasterAnswer {
     /// Why it gets no new builds; nothing where it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refusal: Option<String>,
+    /// Who has taken it out, and why; nothing where nobody has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drain: Option<Drain>,
     /// How it is.
     pub state: State,
     /// REST calls that this replica made there so far.

@@ -13,6 +13,7 @@ use super::visitor::Visitor;
 use crate::service::api::extract::Input;
 use crate::service::api::handlers;
 use crate::service::api::routed::{BuildOrder, KeepQuery};
+use crate::service::api::types::DrainQuery;
 use crate::service::problem::Problem;
 use crate::service::state::Service;
 
@@ -25,6 +26,13 @@ type App = State<Arc<Service>>;
 #[derive(Debug, Deserialize)]
 pub struct PlainForm {
     csrf: String,
+}
+
+/// The form that takes a master out.
+#[derive(Debug, Deserialize)]
+pub struct DrainForm {
+    csrf: String,
+    reason: String,
 }
 
 /// The form that keeps a job in step.
@@ -74,6 +82,35 @@ pub async fn stop(
         handlers::stop_build(State(service), visitor.authenticated(), Path(id.clone())).await;
     drop(stopped.map_err(stop)?);
     Ok(Redirect::to(&format!("/builds/{}", encode(&id))).into_response())
+}
+
+/// Takes a master out.
+pub async fn drain(
+    State(service): App,
+    visitor: Visitor,
+    Path(name): Path<String>,
+    Form(form): Form<DrainForm>,
+) -> Result<Response, Response> {
+    let stop = |problem: Problem| refused(Some(&visitor), &problem);
+    visitor.check_form(&form.csrf).map_err(stop)?;
+    let input = Input::of_form(DrainQuery { reason: form.reason });
+    let who = visitor.authenticated();
+    drop(handlers::drain_master(State(service), who, Path(name), input).await.map_err(stop)?);
+    Ok(Redirect::to("/#masters").into_response())
+}
+
+/// Gives a master back.
+pub async fn resume(
+    State(service): App,
+    visitor: Visitor,
+    Path(name): Path<String>,
+    Form(form): Form<PlainForm>,
+) -> Result<Response, Response> {
+    let stop = |problem: Problem| refused(Some(&visitor), &problem);
+    visitor.check_form(&form.csrf).map_err(stop)?;
+    let who = visitor.authenticated();
+    drop(handlers::resume_master(State(service), who, Path(name)).await.map_err(stop)?);
+    Ok(Redirect::to("/#masters").into_response())
 }
 
 /// Looks at the copies of a job, or makes and mends them.

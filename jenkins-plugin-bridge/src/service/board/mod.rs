@@ -42,6 +42,8 @@ pub fn router(service: &Arc<Service>) -> Router<Arc<Service>> {
         .route("/builds/{id}", get(build::page))
         .route("/builds/{id}/log", get(log::text))
         .route("/builds/{id}/stop", post(actions::stop))
+        .route("/masters/{name}/drain", post(actions::drain))
+        .route("/masters/{name}/resume", post(actions::resume))
         .route("/jobs", get(pages::jobs))
         .route("/jobs/{name}", get(pages::job))
         .route("/jobs/{name}/keep", post(actions::keep))

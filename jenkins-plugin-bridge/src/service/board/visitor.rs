@@ -30,6 +30,7 @@ pub struct Shown<'v> {
     csrf: &'v str,
     can_start: bool,
     can_change_jobs: bool,
+    can_change_masters: bool,
     can_read_audit: bool,
 }
 
@@ -61,6 +62,7 @@ impl Visitor {
             csrf: &self.session.csrf,
             can_start: self.can(Scope::BuildsTrigger),
             can_change_jobs: self.can(Scope::JobsWrite),
+            can_change_masters: self.can(Scope::MastersWrite),
             can_read_audit: self.can(Scope::AuditRead),
         }
     }

@@ -1,9 +1,11 @@
-//! What was seen of masters, for replicas that do not look themselves.
+//! What was seen of masters, for replicas that do not look themselves, and which of them are taken out.
+
+use std::collections::BTreeMap;
 
 use sqlx::Row as _;
 
 use super::{Store, StoreError};
-use crate::masters::State;
+use crate::masters::{Drain, State};
 
 impl Store {
     /// Keeps what is known about a master.
@@ -43,6 +45,52 @@ impl Store {
                 let state = serde_json::from_str(&body)
                     .map_err(|error| StoreError::Database(sqlx::Error::Decode(error.into())))?;
                 Ok((row.try_get(0)?, state))
+            })
+            .collect()
+    }
+
+    /// Says that a master is taken out.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn save_drain(&self, master: &str, drain: &Drain) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO drains (master, who, reason, since_ms) VALUES ($1, $2, $3, $4) \
+             ON CONFLICT (master) DO UPDATE SET who = $2, reason = $3, since_ms = $4",
+        )
+        .bind(master.to_owned())
+        .bind(drain.who.clone())
+        .bind(drain.reason.clone())
+        .bind(drain.since_ms)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Says that a master is not taken out any more.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn remove_drain(&self, master: &str) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM drains WHERE master = $1")
+            .bind(master.to_owned())
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// The masters that are taken out.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn drains(&self) -> Result<BTreeMap<String, Drain>, StoreError> {
+        let rows = sqlx::query("SELECT master, who, reason, since_ms FROM drains")
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter()
+            .map(|row| {
+                let (who, reason) = (row.try_get(1)?, row.try_get(2)?);
+                Ok((row.try_get(0)?, Drain { who, reason, since_ms: row.try_get(3)? }))
             })
             .collect()
     }

@@ -101,7 +101,7 @@ impl Browser {
     }
 
     /// What a form of the page has to send back.
-    async fn csrf(&self) -> String {
+    pub async fn csrf(&self) -> String {
         let page = self.get("/").await.text;
         let (_, rest) = page.split_once("name=\"csrf\" value=\"").unwrap();
         rest.split('"').next().unwrap().to_owned()

@@ -1,12 +1,14 @@
 //! Masters and labels over HTTP.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::board::{Browser, location};
 use super::routed::masters_at;
-use super::world::{AGENT, OPERATOR, READER, SHIM, World};
+use super::world::{AGENT, BOSS, BUILDER, OPERATOR, READER, SHIM, VIEWER, World};
 use crate::masters::watch::look;
 use crate::masters::{Health, HealthRules, MastersFile, Registry, State};
 use crate::rest::stub::{Reply, Stub, recording};
@@ -74,7 +76,9 @@ async fn what_masters_run_by_themselves_is_listed() {
     let mut computers: Value = serde_json::from_str(&recording(31).reply.body).unwrap();
     computers["computer"][0]["oneOffExecutors"] = json!([
         busy("pipeline", 4, "hudson.triggers.TimerTrigger$TimerTriggerCause", ""),
-        busy("ours", 5, user, "k-5"), busy("web", 7, user, "")]);
+        busy("ours", 5, user, "k-5"),
+        busy("web", 7, user, "")
+    ]);
     computers["computer"][1]["executors"] =
         json!([busy("free", 6, user, ""), stage, {"currentExecutable": null}, null, odd]);
     let nodes = recording(31);
@@ -119,4 +123,65 @@ async fn what_masters_run_by_themselves_is_listed() {
     masters.get("main").unwrap().set_state(state);
     let list = world.get("/v1/running", READER).await.ok();
     assert_eq!(list, json!({"builds": [], "unseen": {"main": "gone"}}));
+}
+
+/// A master is taken out by somebody and given back, and every replica knows.
+pub async fn taken_out_and_given_back(world: &World) {
+    let drain = "/v1/masters/main/drain";
+    let why = json!({"reason": "new disks"});
+    for (token, status) in [(VIEWER, 403), (BUILDER, 403), (SHIM, 403), ("", 401)] {
+        assert_eq!(world.post(drain, token, &why).await.status, status, "{token}");
+    }
+    assert_eq!(world.post("/v1/masters/other/drain", BOSS, &why).await.status, 404);
+    for reason in ["", "two\nlines", &"x".repeat(501)] {
+        assert_eq!(world.post(drain, BOSS, &json!({"reason": reason})).await.status, 400);
+    }
+    let answer = world.post(drain, BOSS, &why).await.ok();
+    assert_eq!(answer["drain"]["reason"], "new disks");
+    let master = world.service.masters.get("main").unwrap();
+    let seen = State { health: Health::Healthy, ..State::default() };
+    master.set_state(seen);
+    let who = answer["drain"]["who"].as_str().unwrap();
+    assert_eq!(master.refusal(0), Some(format!("{who} has taken it out: new disks")));
+    let label = &world.get("/v1/labels", OPERATOR).await.ok()[0];
+    assert!(label["not_ready"]["main"].as_str().unwrap().contains("new disks"), "{label}");
+    // Another replica, or this one after a restart.
+    world.service.masters.set_drains(BTreeMap::new());
+    assert_eq!(master.refusal(0), None);
+    world.service.read_drains().await.unwrap();
+    assert!(master.refusal(0).is_some());
+    let answer = world.post("/v1/masters/main/resume", BOSS, &json!({})).await.ok();
+    assert!(answer.get("drain").is_none() && answer.get("refusal").is_none(), "{answer}");
+    assert_eq!(world.post("/v1/masters/main/resume", VIEWER, &json!({})).await.status, 403);
+    let audit = world.get("/v1/audit?limit=500", BOSS).await.ok();
+    let done = |action: &str, subject: &str, status: u16| {
+        audit.as_array().unwrap().iter().any(|row| {
+            row["action"] == action && row["subject"] == subject && row["status"] == status
+        })
+    };
+    assert!(done("take a master out", "main: new disks", 200), "{audit}");
+    assert!(done("take a master out", "main", 403) && done("give a master back", "main", 200));
+}
+
+#[tokio::test]
+async fn masters_are_taken_out_by_operators() {
+    let world = World::with_masters(super::routed::unreachable_masters()).await;
+    taken_out_and_given_back(&world).await;
+    // On the page of the masters.
+    let (viewer, boss) =
+        (Browser::with(&world.url, VIEWER).await, Browser::with(&world.url, BOSS).await);
+    assert!(!viewer.get("/").await.text.contains("/masters/main/"));
+    let csrf = boss.csrf().await;
+    let form = [("csrf", csrf.as_str()), ("reason", "<b>moving</b>")];
+    let done = boss.post("/masters/main/drain", &form, "same-origin").await;
+    assert_eq!((done.status, location(&done).as_str()), (303, "/#masters"), "{}", done.text);
+    let page = viewer.get("/").await.text;
+    assert!(page.contains("has taken it out: &lt;b&gt;moving&lt;/b&gt;"), "{page}");
+    assert!(!page.contains("/masters/main/"));
+    assert!(boss.get("/").await.text.contains("action=\"/masters/main/resume\""));
+    let old = [("csrf", "x"), ("reason", "x")];
+    assert_eq!(boss.post("/masters/main/resume", &old, "same-origin").await.status, 403);
+    let done = boss.post("/masters/main/resume", &form[..1], "same-origin").await;
+    assert_eq!(done.status, 303, "{}", done.text);
+    assert_eq!(world.service.masters.get("main").unwrap().drain(), None);
 }
