@@ -16,6 +16,7 @@ mod canonical;
 pub mod catalog;
 pub mod cli;
 pub mod cluster;
+mod declared;
 pub mod error;
 pub mod forges;
 pub mod jobs;

@@ -1,14 +1,15 @@
 //! The command line as a whole: every row of the table, every rule, all mistakes at once.
 
+mod secrets;
+mod tcp;
 mod variables;
 
-use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
 use proptest::prelude::*;
 
-use jenkins_remoting::transport::{Jnlp4Options, Trust};
+use jenkins_remoting::transport::Trust;
 
 use super::*;
 
@@ -329,48 +330,6 @@ fn the_same_url_twice_is_one() {
     assert_eq!(websocket(&run("-url http://c")).0, "http://c/");
 }
 
-fn tcp(arguments: &str) -> (TcpEntry, Jnlp4Options) {
-    let arguments = format!("{arguments} -secret {SECRET} -name n");
-    let configuration = run_with(&words(&arguments), &[]);
-    assert!(configuration.web_socket_options().is_none());
-    assert_eq!(configuration.transport.protocol(), "JNLP4-connect");
-    configuration.jnlp4_options().unwrap()
-}
-
-#[test]
-fn without_web_socket_it_is_tcp() {
-    let (entry, options) =
-        tcp("-url http://c -url http://d -tunnel :1 -credentials u:p -noKeepAlive");
-    let TcpEntry::Discover(urls) = entry else { panic!() };
-    assert_eq!(
-        urls.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        ["http://c/", "http://d/"]
-    );
-    assert_eq!((options.tunnel_host.as_deref(), options.tunnel_port), (None, Some(1)));
-    assert_eq!(options.credentials.unwrap().expose(), "u:p");
-    assert!(!options.socket.keep_alive && options.socket.user_timeout.is_some());
-    assert_eq!((options.node_name.as_str(), options.secret.expose()), ("n", SECRET));
-    let (_, options) = tcp("-url http://c -tunnel [::1]:2");
-    assert_eq!((options.tunnel_host.as_deref(), options.tunnel_port), (Some("::1"), Some(2)));
-    assert!(options.socket.keep_alive && options.is_tunnelled());
-}
-
-#[test]
-fn direct_connections() {
-    for option in ["-direct", "-directConnection"] {
-        let (entry, options) = tcp(&format!(
-            "{option} h:50000 -instanceIdentity {IDENTITY} -protocols A -protocols B"
-        ));
-        let TcpEntry::Direct { address, instance_identity, protocols } = entry else { panic!() };
-        assert_eq!(
-            (address.to_string().as_str(), protocols),
-            ("h:50000", vec!["A".into(), "B".into()])
-        );
-        assert_eq!(instance_identity.fingerprint().len(), 47);
-        assert!(!options.is_tunnelled());
-    }
-}
-
 #[test]
 fn values_are_checked() {
     let identity = format!("-direct h:1 -instanceIdentity AAAA -secret {SECRET} -name n");
@@ -460,62 +419,6 @@ fn legacy_positional_secret_and_name() {
 }
 
 #[test]
-fn at_files() {
-    let directory = tempfile::tempdir().unwrap();
-    let file = |name: &str, text: &str| {
-        let path = directory.path().join(name);
-        fs::write(&path, text).unwrap();
-        format!("@{}", path.display())
-    };
-    let secret = file("secret", &format!("{SECRET}\n"));
-    let all = file(
-        "all",
-        &format!("-url\r\nhttp://c\r\n\r\n-secret\n{SECRET}\n-name\nwith space\n-webSocket\n"),
-    );
-    assert_eq!(run_with(&[&all], &[]).node_name, "with space");
-    let configuration =
-        run_with(&["-url", "http://c", "-secret", &secret, "-name", "n", "-webSocket"], &[]);
-    assert_eq!(configuration.secret.expose(), SECRET);
-
-    let two = file("two", &format!("{SECRET}\nhunter2\n"));
-    let found =
-        mistakes_with(&["-url", "http://c", "-secret", &two, "-name", "n", "-webSocket"], &[]);
-    assert_eq!(
-        found,
-        [format!("-secret: {} must hold exactly one line, and it holds 2 (not shown)", &two[1..])]
-    );
-    let missing = mistakes_with(
-        &["-url", "http://c", "-secret", "@/no/file", "-name", "n", "-webSocket"],
-        &[],
-    );
-    assert_eq!(missing.len(), 1, "{missing:?}");
-    assert!(missing[0].starts_with("cannot read /no/file (of -secret): "));
-    let large = file("large", &"x".repeat(70_000));
-    assert!(mistakes_with(&[&large], &[])[0].contains("larger than 65536 bytes"));
-}
-
-#[test]
-fn certificates() {
-    let directory = tempfile::tempdir().unwrap();
-    let pem = rcgen::generate_simple_self_signed(["c".to_owned()]).unwrap().cert.pem();
-    let pem = pem.as_str();
-    let path = directory.path().join("ca.pem");
-    fs::write(&path, pem).unwrap();
-    let at = format!("@{}", path.display());
-    let mut arguments = words(BASE);
-    arguments.extend(["-cert", &at, "-cert", pem]);
-    let configuration = run_with(&arguments, &[]);
-    let Trust::Only(texts) = &configuration.tls.trust else { panic!() };
-    assert_eq!(*texts, [pem, pem]);
-    arguments.push("-noCertificateCheck");
-    assert_eq!(
-        mistakes_with(&arguments, &[]),
-        ["-cert cannot be used with -noCertificateCheck: remove one of the two"]
-    );
-    assert!(mistakes("-cert ca.pem")[0].contains("@ and the path of a PEM file"));
-}
-
-#[test]
 fn jnlp_url_tells_the_replacement() {
     let url = "http://c/jenkins/computer/n1/jenkins-agent.jnlp";
     let found = mistakes_with(&["-jnlpUrl", url, "-secret", SECRET], &[]);
@@ -539,35 +442,6 @@ fn the_transport_gets_everything() {
     assert_eq!((options.node_name.as_str(), options.secret.expose()), ("n", SECRET));
     assert_eq!(options.headers, [("A".to_owned(), "b".to_owned())]);
     assert_eq!(options.version, REMOTING_VERSION);
-}
-
-#[test]
-fn odd_secrets_are_warned_about_and_impossible_ones_refused() {
-    let odd = run_with(&words("-url http://c -secret abc -name n -webSocket"), &[]);
-    assert!(odd.warnings[0].contains("does not look like a node's secret"), "{:?}", odd.warnings);
-    let bad = mistakes_with(
-        &["-url", "http://c", "-secret", "hunter 2", "-name", "n", "-webSocket"],
-        &[],
-    );
-    assert_eq!(bad.len(), 1);
-    assert!(!bad[0].contains("hunter"));
-}
-
-#[test]
-fn secrets_to_erase_are_found_even_in_wrong_configurations() {
-    let found = |arguments: &[&str], variables: &[(&str, &str)]| -> Vec<String> {
-        let outcome = outcome(arguments, variables);
-        assert!(outcome.result.is_err());
-        outcome.secrets.iter().map(|secret| secret.expose().to_owned()).collect()
-    };
-    assert_eq!(found(&["-secert", "zero", "--secret=one"], &[]), ["zero", "one"]);
-    assert_eq!(found(&["-bad", "-secret", "one", "-secret", "two"], &[]), ["one", "two"]);
-    assert_eq!(
-        found(&["only", "-url", "x"], &[("JENKINS_SECRET", "three")]),
-        ["three", "only", "three"]
-    );
-    let quoted = "-secret 'a'b\"c\"";
-    assert_eq!(found(&["-x"], &[("REMOTING_OPTS", quoted)]), ["abc", quoted]);
 }
 
 #[test]

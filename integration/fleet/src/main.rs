@@ -142,6 +142,23 @@ struct ChaosArgs {
     patience: u64,
 }
 
+impl ChaosArgs {
+    fn options(self) -> Result<campaign::Options, FleetError> {
+        Ok(campaign::Options {
+            program: std::env::current_exe().map_err(FleetError::io("find this program"))?,
+            directory: self.directory,
+            masters: self.masters,
+            builds: self.builds,
+            seed: self.seed,
+            speed: self.speed,
+            bridges: self.bridges,
+            database: self.database,
+            agent: None,
+            patience: std::time::Duration::from_secs(self.patience),
+        })
+    }
+}
+
 #[derive(Debug, Args)]
 struct MasterArgs {
     /// Its name.
@@ -242,26 +259,16 @@ async fn play(args: MasterArgs) -> Result<(), FleetError> {
 }
 
 async fn chaos(args: ChaosArgs) -> Result<(), FleetError> {
-    let program = std::env::current_exe().map_err(FleetError::io("find this program"))?;
     if args.bridges > 1 && args.database.is_none() && !args.postgres {
         return Err(FleetError::Other("several replicas need --postgres or --database".to_owned()));
     }
     let postgres = args.postgres.then(Database::start).transpose()?;
     let own = postgres.as_ref().map(|one| one.url("fleet")).transpose()?;
-    let verdict = campaign::run(&campaign::Options {
-        program,
-        directory: args.directory,
-        masters: args.masters,
-        builds: args.builds,
-        seed: args.seed,
-        speed: args.speed,
-        bridges: args.bridges,
-        database: args.database.or(own),
-        agent: None,
-        patience: std::time::Duration::from_secs(args.patience),
-    })
-    .await?;
-    println!("seed {}\n{verdict}", args.seed);
+    let seed = args.seed;
+    let mut options = args.options()?;
+    options.database = options.database.or(own);
+    let verdict = campaign::run(&options).await?;
+    println!("seed {seed}\n{verdict}");
     if verdict.problems.is_empty() {
         return Ok(());
     }
@@ -270,24 +277,11 @@ async fn chaos(args: ChaosArgs) -> Result<(), FleetError> {
 
 async fn agents(args: AgentsArgs) -> Result<(), FleetError> {
     let form = campaign::Form { calm: args.calm, official: args.agent_jar };
-    let (agent, args) = (args.agent, args.chaos);
-    let verdict = campaign::run_agents(
-        &form,
-        &campaign::Options {
-            program: std::env::current_exe().map_err(FleetError::io("find this program"))?,
-            directory: args.directory,
-            masters: args.masters,
-            builds: args.builds,
-            seed: args.seed,
-            speed: args.speed,
-            bridges: 1,
-            database: args.database,
-            agent: Some(agent),
-            patience: std::time::Duration::from_secs(args.patience),
-        },
-    )
-    .await?;
-    println!("seed {}\n{verdict}", args.seed);
+    let seed = args.chaos.seed;
+    let chaos = args.chaos.options()?;
+    let options = campaign::Options { agent: Some(args.agent), bridges: 1, ..chaos };
+    let verdict = campaign::run_agents(&form, &options).await?;
+    println!("seed {seed}\n{verdict}");
     if verdict.problems.is_empty() {
         return Ok(());
     }

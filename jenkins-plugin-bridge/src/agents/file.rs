@@ -9,15 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use super::pods::Pods;
 use crate::catalog::model::{Api, Identifier, Span};
-use crate::catalog::read::{typed, yaml};
+use crate::declared;
 use crate::error::{BridgeError, Problem};
 use crate::masters::file::Label;
 use crate::masters::window::Window;
 use crate::masters::{Permission, Registry};
 use crate::text::nearest_hint;
 
-/// The most bytes of the file.
-const FILE_BYTES: u64 = 1 << 20;
 /// Agents of a pool at once, unless it says otherwise.
 const MOST: u32 = 20;
 /// Seconds that a pod may take until its agent is there, and an agent until its node is online.
@@ -215,13 +213,7 @@ impl AgentsFile {
     /// [`BridgeError::Agents`] with everything that is wrong, or [`BridgeError::Input`] where it cannot be
     /// read at all.
     pub fn load(file: &Path) -> Result<Self, BridgeError> {
-        let failed = |message: String| BridgeError::Input { path: file.to_owned(), message };
-        let size = std::fs::metadata(file).map_err(|error| failed(error.to_string()))?.len();
-        if size > FILE_BYTES {
-            return Err(failed(format!("it has {size} bytes, more than {FILE_BYTES}")));
-        }
-        let text = std::fs::read_to_string(file).map_err(|error| failed(error.to_string()))?;
-        Self::read(&file.display().to_string(), &text)
+        Self::read(&file.display().to_string(), &declared::text_of(file)?)
     }
 
     /// Reads the text of a file of agents; `file` is its name in messages.
@@ -229,13 +221,7 @@ impl AgentsFile {
     /// # Errors
     /// [`BridgeError::Agents`] with everything that is wrong.
     pub fn read(file: &str, text: &str) -> Result<Self, BridgeError> {
-        let all = |problems: Vec<Problem>| {
-            BridgeError::Agents(problems.into_iter().map(|one| one.in_file(file)).collect())
-        };
-        let value = yaml(text).map_err(|problem| all(vec![problem]))?;
-        let read: Self = typed("agents", value).map_err(all)?;
-        let problems = problems(&read);
-        if problems.is_empty() { Ok(read) } else { Err(all(problems)) }
+        declared::read("agents", file, text, problems, BridgeError::Agents)
     }
 }
 

@@ -11,12 +11,10 @@ use serde::{Deserialize, Serialize};
 use super::images::ImageSettings;
 use crate::catalog::model::{Api, Identifier};
 use crate::catalog::read::{typed, yaml};
+use crate::declared::text_of;
 use crate::error::{BridgeError, Problem};
 use crate::pod::Profile;
 use crate::text::nearest_hint;
-
-/// The most bytes of a file of clusters or of a profile.
-const FILE_BYTES: u64 = 1 << 20;
 
 /// Marks a file of clusters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -219,13 +217,4 @@ fn check(name: &Identifier, one: &ClusterSettings, problems: &mut Vec<Problem>) 
     if let Some(images) = &one.images {
         images.check(&format!("clusters.{name}.images"), problems);
     }
-}
-
-fn text_of(path: &Path) -> Result<String, BridgeError> {
-    let failed = |message: String| BridgeError::Input { path: path.to_owned(), message };
-    let size = path.metadata().map_err(|error| failed(error.to_string()))?.len();
-    if size > FILE_BYTES {
-        return Err(failed(format!("it has {size} bytes, more than {FILE_BYTES}")));
-    }
-    std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))
 }

@@ -8,12 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::folded;
 use crate::catalog::model::{Api, Identifier};
-use crate::catalog::read::{typed, yaml};
+use crate::declared;
 use crate::error::{BridgeError, Problem};
 use crate::triggers::matching::globs;
-
-/// The most bytes of the file.
-const FILE_BYTES: u64 = 1 << 20;
 
 /// Marks a file of forges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -143,13 +140,7 @@ impl ForgesFile {
     /// [`BridgeError::Forges`] with everything that is wrong, or [`BridgeError::Input`] where it cannot be
     /// read at all.
     pub fn load(file: &Path) -> Result<Self, BridgeError> {
-        let failed = |message: String| BridgeError::Input { path: file.to_owned(), message };
-        let size = std::fs::metadata(file).map_err(|error| failed(error.to_string()))?.len();
-        if size > FILE_BYTES {
-            return Err(failed(format!("it has {size} bytes, more than {FILE_BYTES}")));
-        }
-        let text = std::fs::read_to_string(file).map_err(|error| failed(error.to_string()))?;
-        Self::read(&file.display().to_string(), &text)
+        Self::read(&file.display().to_string(), &declared::text_of(file)?)
     }
 
     /// Reads the text of a file of forges; `file` is its name in messages.
@@ -157,13 +148,7 @@ impl ForgesFile {
     /// # Errors
     /// [`BridgeError::Forges`] with everything that is wrong.
     pub fn read(file: &str, text: &str) -> Result<Self, BridgeError> {
-        let all = |problems: Vec<Problem>| {
-            BridgeError::Forges(problems.into_iter().map(|one| one.in_file(file)).collect())
-        };
-        let value = yaml(text).map_err(|problem| all(vec![problem]))?;
-        let read: Self = typed("forges", value).map_err(all)?;
-        let problems = problems(&read);
-        if problems.is_empty() { Ok(read) } else { Err(all(problems)) }
+        declared::read("forges", file, text, problems, BridgeError::Forges)
     }
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::window::Window;
 use crate::catalog::model::{Api, Identifier, Span};
-use crate::catalog::read::{typed, yaml};
+use crate::declared;
 use crate::error::{BridgeError, Problem};
 use crate::route::Limits;
 
@@ -149,13 +149,7 @@ impl MastersFile {
     /// [`BridgeError::Masters`] with everything that is wrong, or [`BridgeError::Input`] where it cannot be
     /// read at all.
     pub fn load(file: &Path) -> Result<Self, BridgeError> {
-        let failed = |message: String| BridgeError::Input { path: file.to_owned(), message };
-        let size = std::fs::metadata(file).map_err(|error| failed(error.to_string()))?.len();
-        if size > FILE_BYTES {
-            return Err(failed(format!("it has {size} bytes, more than {FILE_BYTES}")));
-        }
-        let text = std::fs::read_to_string(file).map_err(|error| failed(error.to_string()))?;
-        Self::read(&file.display().to_string(), &text)
+        Self::read(&file.display().to_string(), &declared::text_of(file)?)
     }
 
     /// Reads the text of a masters file; `file` is its name in messages.
@@ -163,13 +157,7 @@ impl MastersFile {
     /// # Errors
     /// [`BridgeError::Masters`] with everything that is wrong.
     pub fn read(file: &str, text: &str) -> Result<Self, BridgeError> {
-        let all = |problems: Vec<Problem>| {
-            BridgeError::Masters(problems.into_iter().map(|one| one.in_file(file)).collect())
-        };
-        let value = yaml(text).map_err(|problem| all(vec![problem]))?;
-        let read: Self = typed("masters", value).map_err(all)?;
-        let problems = problems(&read);
-        if problems.is_empty() { Ok(read) } else { Err(all(problems)) }
+        declared::read("masters", file, text, problems, BridgeError::Masters)
     }
 }
 

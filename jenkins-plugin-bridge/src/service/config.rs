@@ -1,18 +1,15 @@
 //! Files that the service is set up by: access tokens, and the controllers that it may read.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::auth::{AccessToken, AccessTokens};
+use crate::declared::text_of;
 use crate::error::BridgeError;
 use crate::rest::{Client, ConnectArgs};
-
-/// The most bytes of such a file.
-const FILE_BYTES: u64 = 4 << 20;
 
 /// A controller that the service may read.
 #[derive(Debug, Clone, Deserialize)]
@@ -47,13 +44,9 @@ struct ControllersFile {
 }
 
 fn read<T: DeserializeOwned>(file: &Path) -> Result<T, BridgeError> {
-    let failed = |message: String| BridgeError::Input { path: file.to_owned(), message };
-    let size = fs::metadata(file).map_err(|error| failed(error.to_string()))?.len();
-    if size > FILE_BYTES {
-        return Err(failed(format!("it has {size} bytes, more than {FILE_BYTES}")));
-    }
-    let text = fs::read_to_string(file).map_err(|error| failed(error.to_string()))?;
-    serde_saphyr::from_str(&text).map_err(|error| failed(error.to_string()))
+    let text = text_of(file)?;
+    serde_saphyr::from_str(&text)
+        .map_err(|error| BridgeError::Input { path: file.to_owned(), message: error.to_string() })
 }
 
 /// Reads the access tokens.
