@@ -12,8 +12,6 @@ use crate::declared;
 use crate::error::{BridgeError, Problem};
 use crate::route::Limits;
 
-/// The most bytes of the file: a thousand masters are a few hundred kilobytes.
-const FILE_BYTES: u64 = 4 << 20;
 /// Builds of the bridge that one master has at once, where nothing is said and its executors are not
 /// known.
 pub const CAPACITY: u32 = 50;
