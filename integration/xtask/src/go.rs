@@ -64,6 +64,15 @@ pub const HELM: Program = Program {
     patch: None,
 };
 
+/// kaniko, which is too large to be built in CI.
+pub const KANIKO: Program = Program {
+    name: "kaniko",
+    module: "integration/kubernetes/kaniko",
+    package: "github.com/chainguard-dev/kaniko/cmd/executor",
+    variables: &[("github.com/chainguard-dev/kaniko/pkg/version.version", "v1.25.0")],
+    patch: None,
+};
+
 /// Nothing of these runs for its speed. Without inlining and debugging information a build takes
 /// about three quarters of the time.
 const COMPILER: &str = "all=-l -dwarf=false";

@@ -30,6 +30,8 @@ enum Action {
     Down,
     /// Brings a cluster up, measures pods and steps in it, and takes it down
     Bench,
+    /// Builds kaniko (three minutes of processor time, once) and has it push an image from a pod of a plan
+    Kaniko,
     /// Brings a cluster up, runs the tests that need one, and takes it down
     Test {
         /// Only tests whose name contains this
@@ -52,16 +54,34 @@ pub fn run(context: &Context, options: &Options) -> Done {
         Action::Up { no_node } => up(context, *no_node || why_no_node(context)?.is_some()),
         Action::Down => down(context),
         Action::Bench => bench(context),
-        Action::Test { filter, keep, debug } => test(context, filter.as_deref(), *keep, !debug),
+        Action::Kaniko => kaniko(context),
+        Action::Test { filter, keep, debug } => {
+            test(context, filter.as_deref(), *keep, !debug, None)
+        }
     }
 }
 
 /// All tests, as CI runs them.
 pub fn run_it(context: &Context) -> Done {
-    test(context, None, false, true)
+    test(context, None, false, true, None)
 }
 
-fn test(context: &Context, filter: Option<&str>, keep: bool, release: bool) -> Done {
+/// The stage of the shipped catalog that builds images, with the real kaniko.
+fn kaniko(context: &Context) -> Done {
+    if let Some(why) = why_no_node(context)? {
+        return Err(format!("this machine cannot have a node: {why}"));
+    }
+    let kaniko = go::build(context, &go::KANIKO)?;
+    test(context, Some("kaniko"), false, false, Some(&kaniko))
+}
+
+fn test(
+    context: &Context,
+    filter: Option<&str>,
+    keep: bool,
+    release: bool,
+    kaniko: Option<&Path>,
+) -> Done {
     let why_no_node = why_no_node(context)?;
     if let Some(why) = &why_no_node {
         println!("SKIPPED: the tests on a real node, since this machine cannot have one: {why}");
@@ -77,6 +97,9 @@ fn test(context: &Context, filter: Option<&str>, keep: bool, release: bool) -> D
         tests.env("PILOTFISH_TEST_KUBERNETES", state(context));
         tests.env("PILOTFISH_TEST_BRIDGE", &bridge);
         tests.env("PILOTFISH_TEST_HELM", &helm);
+        if let Some(kaniko) = kaniko {
+            tests.env("PILOTFISH_TEST_KANIKO", kaniko);
+        }
         if let Some(parts) = &parts {
             tests.env("PILOTFISH_TEST_MASTER", &parts.master);
             tests.env("PILOTFISH_TEST_IMAGES", &parts.images);

@@ -2,4 +2,5 @@
 
 mod agents;
 mod containers;
+mod kaniko;
 mod runs;
