@@ -76,6 +76,12 @@ impl Pods {
         }
     }
 
+    /// Whether something has run in a pod that is there.
+    #[must_use]
+    pub fn has_run(&self, key: &str, what: &str) -> bool {
+        fs::read_to_string(self.path(key)).is_ok_and(|text| text.lines().any(|line| line == what))
+    }
+
     /// Deletes a pod and sees that it is gone.
     ///
     /// # Errors

@@ -35,6 +35,14 @@ impl Context {
     /// A cargo command in the repository.
     pub fn cargo<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
         let mut command = self.command(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+        // What `cargo run` says of this program is no business of others: crates whose build scripts look at
+        // it, and all that use them, would be built again whenever Cargo is called directly in between.
+        for (name, _) in std::env::vars_os() {
+            let text = name.to_string_lossy();
+            if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+                command.env_remove(&name);
+            }
+        }
         command.args(arguments);
         command
     }

@@ -20,11 +20,11 @@ pub(super) async fn run(shared: Arc<Shared>, client: reqwest::Client) {
     // Pipelines go on where they were when the controller stopped.
     let resumed: Vec<Build> = shared.lock().running().cloned().collect();
     for build in resumed {
-        tokio::spawn(execute(Arc::clone(&shared), client.clone(), build));
+        tokio::spawn(execute(Arc::clone(&shared), client.clone(), build, true));
     }
     loop {
         while let Some(build) = take(&shared) {
-            tokio::spawn(execute(Arc::clone(&shared), client.clone(), build));
+            tokio::spawn(execute(Arc::clone(&shared), client.clone(), build, false));
         }
         let _ = tokio::time::timeout(LOOK, shared.changed.notified()).await;
     }
@@ -122,7 +122,8 @@ fn has_agent(shared: &Shared, build: &Build) -> bool {
     shared.lock().nodes.get(node).is_some_and(|node| !node.offline)
 }
 
-async fn execute(shared: Arc<Shared>, client: reqwest::Client, mut build: Build) {
+/// Runs a build, or goes on with one that the controller had when it stopped.
+async fn execute(shared: Arc<Shared>, client: reqwest::Client, mut build: Build, resumed: bool) {
     if let Some(node) = build.node.clone() {
         shared.record(&build.parameters, What::OnNode, &node);
         // One that is not a Pipeline does not outlive its controller.
@@ -161,6 +162,7 @@ async fn execute(shared: Arc<Shared>, client: reqwest::Client, mut build: Build)
     let mut random = Random::of(&format!("{key}{}", build.number));
     let (least, most) = shared.options.stage_ms;
     let fails = build.parameters.get("FAIL").is_some_and(|one| one == "true");
+    let first = build.stages;
     for stage in 0..shared.options.stages {
         let takes = Duration::from_millis(random.between(least, most));
         if stage < build.stages {
@@ -179,12 +181,18 @@ async fn execute(shared: Arc<Shared>, client: reqwest::Client, mut build: Build)
             return end(&shared, &mut build, "ERROR: the agent was lost\n", "ABORTED");
         }
         let name = format!("stage {stage}");
+        // A script outlives its controller, which may have stopped before it wrote down that the script had ended.
+        let ran = resumed && stage == first && pods.is_some_and(|pods| pods.has_run(&key, &name));
         if let Some(pods) = pods
+            && !ran
             && !matches!(pods.run(&key, &name), Ok(true))
         {
             return end(&shared, &mut build, "ERROR: the pod of this build is gone\n", "FAILURE");
         }
-        shared.record(&build.parameters, What::Stage, &stage.to_string());
+        let number = stage.to_string();
+        if !(ran && shared.is_recorded(&build.parameters, What::Stage, &number)) {
+            shared.record(&build.parameters, What::Stage, &number);
+        }
         let log = format!("[Pipeline] {{ ({name})\n+ echo {name} of {key}\n{name} of {key}\n");
         change(&shared, &mut build, &log, |build| build.stages = stage + 1);
     }

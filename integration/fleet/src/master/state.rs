@@ -203,6 +203,24 @@ impl Shared {
         }
     }
 
+    /// Whether this master has written a line of the ledger, before it was restarted as well.
+    pub(super) fn is_recorded(
+        &self,
+        parameters: &BTreeMap<String, String>,
+        what: What,
+        detail: &str,
+    ) -> bool {
+        let key = parameters.get("PILOTFISH_BUILD_KEY").map_or("", String::as_str);
+        let is_it = |entry: Entry| {
+            entry.master == self.options.name
+                && (entry.key.as_str(), entry.what, entry.detail.as_str()) == (key, what, detail)
+        };
+        let text = self.options.ledger.as_deref().map(std::fs::read_to_string);
+        let Some(Ok(text)) = text else { return false };
+        // The last line may be one that is being written, of another master.
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).any(is_it)
+    }
+
     /// Writes a line of the ledger.
     pub(super) fn record(&self, parameters: &BTreeMap<String, String>, what: What, detail: &str) {
         let text = |name: &str| parameters.get(name).cloned().unwrap_or_default();
