@@ -28,7 +28,7 @@ const PARTS: [Part; 14] = [
     Part { name: "fleet", budget: 240, run: fleet::short },
     Part { name: "reader", budget: 60, run: reader::run_it },
     Part { name: "shim", budget: 180, run: shim::run_it },
-    Part { name: "fuzz", budget: 540, run: fuzz::short },
+    Part { name: "fuzz", budget: 360, run: fuzz::short },
     Part { name: "arm64", budget: 240, run: arm64::run_it },
     Part { name: "dist", budget: 360, run: dist::here },
     Part { name: "kubernetes", budget: 420, run: kubernetes::run_it },
