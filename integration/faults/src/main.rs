@@ -11,6 +11,8 @@ mod error;
 mod figures;
 mod plan;
 mod proxy;
+#[expect(dead_code, reason = "the fleet, which has it too, needs more of it")]
+#[path = "../../fleet/src/random.rs"]
 mod random;
 
 use std::ffi::OsString;
@@ -114,7 +116,7 @@ async fn main() -> ExitCode {
 /// Any secret: whoever may read the logs may also know it.
 fn write_secret(file: &Path, seed: u64) -> std::io::Result<()> {
     let mut random = Random::new(seed);
-    let secret: String = (0..4).map(|_| format!("{:016x}", random.next())).collect();
+    let secret: String = (0..4).map(|_| format!("{:016x}", random.number())).collect();
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
     file.write_all(secret.as_bytes())
 }

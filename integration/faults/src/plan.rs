@@ -132,7 +132,7 @@ impl Plan {
     #[must_use]
     pub fn step(&self, number: u64) -> Step {
         let mut random = Random::new(self.seed.wrapping_mul(0x1_0000_0001).wrapping_add(number));
-        random.next();
+        random.number();
         let early = random.percent(20);
         let pause = if early { millis(&mut random, 0, 80) } else { millis(&mut random, 0, 1200) };
         let fault = self.fault(&mut random, number);

@@ -1,4 +1,5 @@
-//! Random numbers that a seed repeats on every machine (SplitMix64).
+//! Random numbers that a seed repeats on every machine and with every version of a library (SplitMix64).
+//! `integration/faults` has this file, too.
 
 /// A sequence of numbers.
 #[derive(Debug, Clone)]
@@ -38,5 +39,28 @@ impl Random {
     /// True in so many of a hundred cases.
     pub fn percent(&mut self, share: u64) -> bool {
         self.number() % 100 < share
+    }
+
+    /// One of these.
+    pub fn one_of<T: Copy>(&mut self, all: &[T]) -> T {
+        let at = self.number() % all.len() as u64;
+        all[usize::try_from(at).unwrap_or(0)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_repeats_its_numbers() {
+        // The first numbers of the reference implementation for the seed 1234567.
+        let mut random = Random::new(1_234_567);
+        assert_eq!(random.number(), 6_457_827_717_110_365_317);
+        assert_eq!(random.number(), 3_203_168_211_198_807_973);
+        let mut random = Random::new(7);
+        for _ in 0..1000 {
+            assert!((3..=9).contains(&random.between(3, 9)));
+        }
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use browser::Browser;
 use pilotfish_bridge::service::{AccessTokens, KeyRing, Role, Scope};
 use pilotfish_fleet::bridge;
-use pilotfish_fleet::master::{self, Level, Running, User};
+use pilotfish_fleet::master::{self, Running};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -40,25 +40,17 @@ fn token(name: &str, scopes: &[Scope], role: Option<Role>) -> (String, Value) {
 }
 
 fn master_options(name: &str, bridge: &str, directory: &Path) -> master::Options {
-    let local = "127.0.0.1:0".parse().unwrap();
     master::Options {
-        name: name.into(),
-        listen: local,
-        control: local,
-        home: directory.join(name),
-        users: vec![User { name: "bridge".into(), token: "t-bridge".into(), level: Level::Full }],
         bridge: Some(bridge.to_owned()),
         bridge_token: Some(directory.join(format!("{name}-token"))),
         pods: Some(directory.join("pods")),
         ledger: Some(directory.join("ledger")),
         executors: 3,
-        labels: vec!["linux".into()],
         stage_ms: (200, 400),
         stages: 200,
         queue_ms: 0,
         queue_save_ms: 0,
-        load_ms: 10_000,
-        start_ms: 0,
+        ..master::Options::local(name, directory.join(name))
     }
 }
 

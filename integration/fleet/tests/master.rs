@@ -17,26 +17,19 @@ const DEFINITION: &str = "<flow-definition plugin=\"workflow-job\"><properties>\
 </parameterDefinitions></hudson.model.ParametersDefinitionProperty></properties></flow-definition>";
 
 fn options(home: &Path) -> Options {
-    let user = |name: &str, level| User { name: name.into(), token: format!("t-{name}"), level };
-    Options {
-        name: "north".into(),
-        listen: "127.0.0.1:0".parse().unwrap(),
-        control: "127.0.0.1:0".parse().unwrap(),
-        home: home.join("home"),
-        users: vec![user("bridge", Level::Full), user("viewer", Level::Read)],
-        bridge: None,
-        bridge_token: None,
+    let mut options = Options {
         pods: Some(home.join("pods")),
         ledger: Some(home.join("ledger")),
         executors: 2,
-        labels: vec!["linux".into()],
         stage_ms: (1, 5),
         stages: 2,
         queue_ms: 0,
         queue_save_ms: 0,
-        load_ms: 10_000,
-        start_ms: 0,
-    }
+        ..Options::local("north", home.join("home"))
+    };
+    let viewer = User { name: "viewer".into(), token: "t-viewer".into(), level: Level::Read };
+    options.users.push(viewer);
+    options
 }
 
 struct World {

@@ -19,7 +19,7 @@ use super::process::{Bridge, Setup};
 use super::{Options, orders, told};
 use crate::error::FleetError;
 use crate::ledger::Ledger;
-use crate::master::{self, Level, Running, User};
+use crate::master::{self, Running};
 
 /// Requests of whoever asks for builds at once.
 const AT_ONCE: usize = 64;
@@ -50,26 +50,18 @@ async fn start_masters(setup: &Setup) -> Result<Vec<Running>, FleetError> {
     for (index, (port, control)) in setup.ports.iter().enumerate() {
         let name = format!("m{index}");
         let here = |port: u16| ([127, 0, 0, 1], port).into();
-        let user = User { name: "bridge".into(), token: "t-bridge".into(), level: Level::Full };
         all.push(
             master::start(master::Options {
                 listen: here(*port),
                 control: here(*control),
-                home: options.directory.join(&name),
-                users: vec![user],
                 bridge: Some(setup.url()),
                 bridge_token: Some(options.directory.join(format!("{name}-token"))),
-                pods: None,
                 ledger: Some(setup.ledger.clone()),
                 executors: EXECUTORS,
-                labels: vec!["linux".into()],
                 stage_ms: (STAGE_MS.0 / speed, STAGE_MS.1 / speed),
-                stages: 3,
                 queue_ms: 5_000 / speed,
-                queue_save_ms: 500,
                 load_ms: 10_000 / speed,
-                start_ms: 0,
-                name,
+                ..master::Options::local(&name, options.directory.join(&name))
             })
             .await?,
         );

@@ -78,8 +78,8 @@ pub(super) async fn ask(
     let mut ids = Vec::new();
     for number in from..from + count {
         let mut random = Random::of(&format!("{seed}/{number}"));
-        let policy = POLICIES[usize::try_from(random.between(0, 2)).unwrap_or(0)];
-        let label = LABELS[usize::try_from(random.between(0, 2)).unwrap_or(0)];
+        let policy = random.one_of(&POLICIES);
+        let label = random.one_of(&LABELS);
         let order = json!({
             "job": format!("team-{policy}/{label}"),
             "parameters": {"branch": format!("b{number}"), "FAIL": random.percent(10).to_string()},

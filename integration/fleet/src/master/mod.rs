@@ -64,6 +64,38 @@ pub struct Options {
     pub start_ms: u64,
 }
 
+impl Options {
+    /// A master on free ports of this machine, with this directory: one user, `bridge`, with the token `t-bridge` who
+    /// may do anything but administer, and everything else as the command line has it where nothing is said.
+    #[must_use]
+    pub fn local(name: &str, home: PathBuf) -> Self {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self {
+            name: name.to_owned(),
+            listen: any,
+            control: any,
+            home,
+            users: vec![User {
+                name: "bridge".into(),
+                token: "t-bridge".into(),
+                level: Level::Full,
+            }],
+            bridge: None,
+            bridge_token: None,
+            pods: None,
+            ledger: None,
+            executors: 10,
+            labels: vec!["linux".to_owned()],
+            stage_ms: (50, 200),
+            stages: 3,
+            queue_ms: 50,
+            queue_save_ms: 500,
+            load_ms: 10_000,
+            start_ms: 0,
+        }
+    }
+}
+
 /// A user of a simulated master.
 #[derive(Debug, Clone)]
 pub struct User {
