@@ -20,6 +20,7 @@ use crate::logging::Logging;
 use crate::memory::Memory;
 use crate::observe::{self, Traces};
 use crate::preflight::{self, Problem};
+use crate::standby::OneUse;
 use crate::unix::{self, signals};
 use crate::workdir::{self, Directories};
 
@@ -192,6 +193,7 @@ async fn serve(agent: Arc<Agent>) -> Exit {
         .with_shared_temporary(agent.directories.internal.as_deref())
         .with_jvm(jvm)
         .with_bridge(bridge(&agent.configuration))
+        .with_one_use(agent.configuration.one_use.clone().map(OneUse::new))
         .with_observer(traces.clone().map(|traces| traces as Arc<dyn Observer>));
     context.resume(measured);
     let context = Arc::new(context);

@@ -21,6 +21,7 @@ use crate::drain::Drain;
 use crate::jvm::Jvm;
 use crate::logging::Logging;
 use crate::memory::Memory;
+use crate::standby::OneUse;
 use crate::usage::{AGENT_CONTAINER, NewTask, Place, Tasks, Usages};
 
 /// Names the directory of the containers' sockets.
@@ -81,6 +82,8 @@ pub struct Context {
     pub(crate) tasks: Arc<Tasks>,
     /// Who can have the controller send no more builds; `None` if nobody.
     pub bridge: Option<Arc<Bridge>>,
+    /// Sees to it that this agent has one build; `None` if it may have many.
+    pub one_use: Option<OneUse>,
     /// Who is told of each request that has ended: traces.
     pub observer: Option<Arc<dyn Observer>>,
     system_properties: Mutex<BTreeMap<String, Option<String>>>,
@@ -126,6 +129,7 @@ impl Context {
             usages: None,
             tasks: Arc::default(),
             bridge: None,
+            one_use: None,
             observer: None,
             system_properties: Mutex::default(),
             stay_away: AtomicBool::new(false),
@@ -200,6 +204,13 @@ impl Context {
         self.bridge = bridge.map(Arc::new);
         self.usages = self.bridge.clone().map(Usages::start);
         self.meter = self.usages.as_ref().and_then(|_| Meter::own());
+        self
+    }
+
+    /// With one build and no other.
+    #[must_use]
+    pub fn with_one_use(mut self, one_use: Option<OneUse>) -> Self {
+        self.one_use = one_use;
         self
     }
 

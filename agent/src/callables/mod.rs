@@ -85,10 +85,17 @@ pub struct Connection {
 /// A family's name and its classes.
 type Family = (&'static str, &'static [Entry]);
 
-const FAMILIES: [Family; 15] = [
+/// Families of which no build is: what sets a connection up and keeps it, watches the node, looks for errors.
+const OF_NO_BUILD: [Family; 3] = [
     ("connection", connect::ENTRIES),
     ("node monitors", monitors::ENTRIES),
     ("diagnostics", diagnostics::ENTRIES),
+];
+
+const FAMILIES: [Family; 15] = [
+    OF_NO_BUILD[0],
+    OF_NO_BUILD[1],
+    OF_NO_BUILD[2],
     ("files: wrappers", filepath::ENTRIES),
     ("files: attributes", filepath::attributes::ENTRIES),
     ("files: contents", filepath::contents::ENTRIES),
@@ -116,6 +123,17 @@ pub const SET_UP: &[&str] = &[
 
 fn find(class: &str) -> Option<&'static Entry> {
     FAMILIES.iter().flat_map(|(_, entries)| entries.iter()).find(|entry| entry.class == class)
+}
+
+/// Whether a callable is certainly none of a build. One within a wrapper is what counts.
+fn is_no_build(callable: Node<'_>, class: &str) -> bool {
+    let is_it = |class: &str| {
+        OF_NO_BUILD.iter().any(|(_, entries)| entries.iter().any(|entry| entry.class == class))
+    };
+    match filepath::wrapped(callable, class) {
+        Some(inner) => is_it(&inner),
+        None => is_it(class),
+    }
 }
 
 /// The classes answered natively, by family, as `pilotfish-agent callables` prints them.
@@ -147,6 +165,16 @@ impl Connection {
 
     async fn run<'a>(&'a self, call: &'a Call, callable: Node<'a>) -> Reply {
         let class = callable.class_name().unwrap_or_default();
+        if let Some(one_use) = &self.context.one_use
+            && !is_no_build(callable, &class)
+        {
+            tokio::select! {
+                () = one_use.admit() => {}
+                () = call.cancellation().cancelled() => {
+                    return Reply::throw(Throwable::io("it was cancelled before it began"));
+                }
+            }
+        }
         let Some(entry) = find(&class) else { return self.unknown(call, callable, &class) };
         let reply = match entry.run {
             Run::Now(run) => run(self, callable).into(),
@@ -223,6 +251,8 @@ pub(crate) async fn blocking_with<T: Send + 'static>(
 
 #[cfg(test)]
 mod tests {
+    use java_object_stream::{Class, Field, Graph, Object, Plain, ReadOptions, encode};
+
     use super::*;
 
     /// In a JVM these would answer for the JVM's own channel, or act on it, and not for the agent's.
@@ -250,6 +280,30 @@ mod tests {
         for class in SET_UP {
             assert!(find(class).is_some(), "{class} must be native: a JVM may never start");
         }
+    }
+
+    #[test]
+    fn what_may_be_of_a_build_is_told_from_what_is_not() {
+        static WRAPPER: Class = Class::new("hudson.FilePath$FileCallableWrapper", 1)
+            .fields(&[Field::reference("callable", "Lhudson/FilePath$FileCallable;")]);
+        static SPACE: Class =
+            Class::new("hudson.node_monitors.DiskSpaceMonitorDescriptor$GetUsableSpace", 1);
+        static MKDIRS: Class = Class::new("hudson.FilePath$Mkdirs", 1);
+        static VERSION: Class = Class::new("hudson.slaves.SlaveComputer$SlaveVersion", 1);
+        static OF_A_PLUGIN: Class = Class::new("org.example.Step$Run", 1);
+        let wrapped = |inner| Object::new(&WRAPPER).with("callable", Object::new(inner));
+        let is_no_build = |callable: Object| {
+            let bytes = encode(&callable.into(), &mut Plain).unwrap();
+            let graph = Graph::parse(&bytes, &ReadOptions::default()).unwrap();
+            let root = graph.root().unwrap();
+            is_no_build(root, &root.class_name().unwrap())
+        };
+        assert!(is_no_build(Object::new(&VERSION)));
+        assert!(is_no_build(wrapped(&SPACE)));
+        // The first thing that a recorded freestyle build asks for.
+        assert!(!is_no_build(wrapped(&MKDIRS)));
+        assert!(!is_no_build(Object::new(&OF_A_PLUGIN)));
+        assert!(!is_no_build(Object::new(&WRAPPER)), "it holds nothing");
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::bridge::BridgeOptions;
 use crate::confine::ConfineOptions;
 use crate::memory::Margin;
 use crate::observe::{Collector, ListenAddress};
+use crate::standby::Client as StandbyClient;
 
 const USER_AGENT: &str = concat!("pilotfish-agent/", env!("CARGO_PKG_VERSION"));
 
@@ -54,6 +55,8 @@ pub struct Configuration {
     pub collector: Option<Collector>,
     /// `--bridge-url` and its like; `None` if there is no bridge.
     pub bridge: Option<BridgeOptions>,
+    /// Who is asked so that this agent has one build; `None` if it may have many.
+    pub one_use: Option<StandbyClient>,
     /// The environment that builds inherit and that the controller may ask for: no secret in it. The
     /// rest of the program uses this and never `std::env`.
     pub environment: Vec<(OsString, OsString)>,

@@ -72,6 +72,7 @@ pub(super) fn configuration(
             health_address,
             collector,
             bridge,
+            one_use: None,
             environment: Vec::new(),
             warnings: Vec::new(),
         }),

@@ -21,7 +21,7 @@ pub enum What {
     Refused,
     /// The agent of a node, which is named, has connected.
     Online,
-    /// It runs on a node, because its job asks for a label.
+    /// It runs on a node, because its job asks for a label: the agent has answered its first request.
     OnNode,
     /// It ran a stage.
     Stage,

@@ -306,13 +306,15 @@ impl<'a> Driver<'a> {
     fn follows(&mut self, act: &Act) {
         match act {
             Act::TakeOut { master, node } => {
-                let seen = self.masters.get_mut(master).and_then(|one| one.nodes.get_mut(node));
-                if let Some(node) = seen {
+                if let Some(seen) = self.masters.get_mut(master) {
+                    let node = seen.nodes.entry(node.clone()).or_default();
                     // A build may have come before it was out: only the next look tells.
                     *node =
                         NodeSeen { offline: true, out: true, idle: false, ..std::mem::take(node) };
                 }
                 self.looked.remove(master);
+                // A build of it may wait for that.
+                self.service.agents.tell(Agent::id_of_node(node));
             }
             Act::RemoveNode { master, node } => {
                 if let Some(master) = self.masters.get_mut(master) {

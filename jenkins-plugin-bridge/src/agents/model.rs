@@ -137,6 +137,18 @@ impl Agent {
         }
     }
 
+    /// A build was seen on it.
+    pub(crate) fn is_busy(&mut self, now_ms: i64) {
+        self.online_ms = self.online_ms.or(Some(now_ms));
+        self.busy_ms = self.busy_ms.or(Some(now_ms));
+        self.used_ms = Some(now_ms);
+    }
+
+    /// The agent of a node by the name of that.
+    pub(crate) fn id_of_node(node: &str) -> &str {
+        node.rsplit('-').next().unwrap_or_default()
+    }
+
     /// The name of its node: as that of its pod.
     #[must_use]
     pub fn node_name(&self) -> String {

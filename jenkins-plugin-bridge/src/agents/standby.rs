@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::decide::Wanted;
 use super::file::{AgentsFile, Pool};
+use super::model::Agent;
 use super::pods::Pods;
 
 /// What an agent is told when it is claimed.
@@ -21,6 +22,8 @@ pub struct Assignment {
     pub node: String,
     /// Secret of the node.
     pub secret: Zeroizing<String>,
+    /// It is for one build, whichever comes first.
+    pub one_use: bool,
 }
 
 impl fmt::Debug for Assignment {
@@ -28,6 +31,7 @@ impl fmt::Debug for Assignment {
         f.debug_struct("Assignment")
             .field("url", &self.url)
             .field("node", &self.node)
+            .field("one_use", &self.one_use)
             .finish_non_exhaustive()
     }
 }
@@ -60,6 +64,12 @@ impl Setup {
 }
 
 impl Setup {
+    /// Whether an agent is for one build, whichever comes first. No other build knows the label of an agent that is
+    /// for a build of the bridge.
+    pub(crate) fn is_one_use(&self, agent: &Agent) -> bool {
+        agent.build.is_none() && self.pools.get(&agent.pool).is_some_and(|pool| !pool.reuse)
+    }
+
     /// The agent that a build with a plan is to have at a master, where a pool there has such builds.
     #[must_use]
     pub fn own_agent(&self, master: &str, build: &str) -> Option<Wanted> {

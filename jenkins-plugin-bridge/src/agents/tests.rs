@@ -225,6 +225,23 @@ fn an_agent_is_for_one_build() {
 }
 
 #[test]
+fn a_build_that_came_since_the_last_look_waits_for_its_node_to_be_out() {
+    let mut world = Small::new("");
+    let (agent, _) = world.at_work("a1", true);
+    let name = agent.node.clone().unwrap();
+    world.agents[0].busy_ms = Some(NOW);
+    world.masters.get_mut("north").unwrap().at_ms = NOW - 1;
+    let take_out = Act::TakeOut { master: "north".into(), node: name.clone() };
+    assert_eq!(world.acts(), std::slice::from_ref(&take_out));
+    let node = world.masters.get_mut("north").unwrap().nodes.remove(&name).unwrap();
+    assert_eq!(world.acts(), [take_out], "nobody has seen it yet");
+    world.masters.get_mut("north").unwrap().nodes.insert(name.clone(), node);
+    world.node(&name).out = true;
+    world.node(&name).idle = false;
+    assert_eq!(world.acts(), []);
+}
+
+#[test]
 fn one_for_many_builds_stays_until_none_comes() {
     let mut world = Small::new("    reuse: true\n    unused_for: 1m\n");
     world.at_work("a1", false).0.busy_ms = Some(NOW - 20_000);

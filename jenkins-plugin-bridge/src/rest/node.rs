@@ -7,7 +7,7 @@ use super::error::RestError;
 use super::name::encode;
 
 /// What is asked for of a node.
-const NODE_TREE: &str = "offline,temporarilyOffline,offlineCauseReason";
+const NODE_TREE: &str = "idle,offline,temporarilyOffline,offlineCauseReason";
 /// The most bytes of a name.
 const NAME_BYTES: usize = 255;
 /// How often a switch is thrown: somebody else may throw it at the same time.
@@ -21,6 +21,9 @@ pub struct NodeName(String);
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NodeState {
+    /// No build has any of its executors (`hudson.model.Computer.isIdle`). One that does not say it may have one.
+    #[serde(default)]
+    pub idle: bool,
     /// Not connected, or taken out by somebody.
     pub offline: bool,
     /// Taken out by somebody: it takes no build even while it is connected

@@ -21,13 +21,24 @@ use crate::files::links::LinkCheck;
 use crate::files::{Cancel, Compression};
 
 pub(super) const ENTRIES: &[Entry] = &[
-    Entry { class: "hudson.FilePath$FileCallableWrapper", run: Run::Async(wrapper) },
-    Entry { class: "hudson.FilePath$CallableWith", run: Run::Async(callable_with) },
+    Entry { class: WRAPPERS[0].0, run: Run::Async(wrapper) },
+    Entry { class: WRAPPERS[1].0, run: Run::Async(callable_with) },
 ];
+
+/// The wrappers, each with the field of what it holds.
+const WRAPPERS: [(&str, &str); 2] =
+    [("hudson.FilePath$FileCallableWrapper", "callable"), ("hudson.FilePath$CallableWith", "task")];
 
 /// Whether a class does nothing but hold another.
 pub(super) fn is_wrapper(class: &str) -> bool {
     ENTRIES.iter().any(|entry| entry.class == class)
+}
+
+/// The class that a wrapper holds; nothing where it is none.
+pub(super) fn wrapped(callable: Node<'_>, class: &str) -> Option<String> {
+    let field = WRAPPERS.iter().find(|(wrapper, _)| *wrapper == class)?.1;
+    let inner = callable.field(field).ok().and_then(|inner| Some(inner.class_name()?.into_owned()));
+    Some(inner.unwrap_or_default())
 }
 
 /// They remove, move, make or look at the link.
@@ -45,7 +56,7 @@ fn wrapper<'a>(
     call: &'a Call,
     wrapper: Node<'a>,
 ) -> BoxFuture<'a, Reply> {
-    unwrap(connection, call, wrapper, "callable", "filePath")
+    unwrap(connection, call, wrapper, WRAPPERS[0].1, "filePath")
 }
 
 fn callable_with<'a>(
@@ -53,7 +64,7 @@ fn callable_with<'a>(
     call: &'a Call,
     wrapper: Node<'a>,
 ) -> BoxFuture<'a, Reply> {
-    unwrap(connection, call, wrapper, "task", "this$0")
+    unwrap(connection, call, wrapper, WRAPPERS[1].1, "this$0")
 }
 
 fn unwrap<'a>(

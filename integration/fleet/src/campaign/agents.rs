@@ -27,6 +27,8 @@ const JOB: &str = "<project><properties><hudson.model.ParametersDefinitionProper
 <hudson.model.StringParameterDefinition><name>PILOTFISH_BUILD_KEY</name><defaultValue/>\
 </hudson.model.StringParameterDefinition></parameterDefinitions></hudson.model.ParametersDefinitionProperty>\
 </properties><assignedNode>pod</assignedNode></project>";
+/// The longest that a master takes to start.
+const START: Duration = Duration::from_secs(20);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -43,7 +45,7 @@ pub struct AgentsVerdict {
     pub faults: BTreeMap<&'static str, u32>,
     /// Agents that had a node.
     pub agents: usize,
-    /// Builds that came to a node before it could be taken out.
+    /// Builds that ran on a node that had one already.
     pub second: usize,
     /// Milliseconds from the claim of an agent that waited, the making of its node included, until that was
     /// online; the shortest first.
@@ -175,7 +177,14 @@ impl Campaign {
         let started = Instant::now();
         let job = pilotfish_bridge::rest::JobName::parse("pods").map_err(other)?;
         for client in &self.clients {
-            client.create_item(&job, JOB.to_owned()).await.map_err(other)?;
+            let begun = Instant::now();
+            // A master that has just been started answers 503 for a moment.
+            while let Err(error) = client.create_item(&job, JOB.to_owned()).await {
+                if begun.elapsed() > START {
+                    return Err(other(error));
+                }
+                tokio::time::sleep(LOOK).await;
+            }
         }
         let builds = self.setup.options.builds;
         let mut asked = 0;
@@ -207,12 +216,12 @@ impl Campaign {
         let ledger = Ledger::read(&self.setup.ledger)?;
         let mut results = BTreeMap::new();
         let mut nodes: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        let mut on_nodes = 0;
+        let mut builds: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for entry in &ledger {
             match entry.what {
                 What::Ended => *results.entry(entry.detail.clone()).or_default() += 1,
                 What::OnNode => {
-                    on_nodes += 1;
+                    builds.entry(entry.detail.clone()).or_default().insert(entry.key.clone());
                     nodes.entry(entry.detail.clone()).or_default().insert(entry.master.clone());
                 }
                 _ => {}
@@ -221,6 +230,8 @@ impl Campaign {
         let twice = nodes.iter().filter(|(_, masters)| masters.len() > 1);
         problems
             .extend(twice.map(|(node, masters)| format!("{node} was claimed twice: {masters:?}")));
+        let many = builds.iter().filter(|(_, keys)| keys.len() > 1);
+        problems.extend(many.map(|(node, keys)| format!("{node} had several builds: {keys:?}")));
         if !results.contains_key("SUCCESS") {
             problems.push("no build has succeeded".to_owned());
         }
@@ -240,7 +251,7 @@ impl Campaign {
             results,
             faults: std::mem::take(&mut self.faults),
             agents: nodes.len(),
-            second: on_nodes - nodes.len(),
+            second: builds.values().map(|keys| keys.len() - 1).sum(),
             took: started.elapsed(),
         })
     }
@@ -250,8 +261,7 @@ impl Campaign {
         let kind = if self.form.calm {
             "none"
         } else {
-            ["bridge", "master", "agent", "pause", "none"]
-                [usize::try_from(self.random.between(0, 4)).map_err(other)?]
+            self.random.one_of(&["bridge", "master", "agent", "pause", "none"])
         };
         *self.faults.entry(kind).or_default() += 1;
         let at = usize::try_from(self.random.between(0, self.masters.len() as u64 - 1))

@@ -227,9 +227,9 @@ impl MasterProcess {
             .arg("--ledger")
             .arg(&setup.ledger)
             .args(["--start-ms", "300"]);
-        // Builds on agents last longer than the bridge needs to take a node out.
+        // Many builds on agents are shorter than the time between two looks at their nodes.
         let (least, most) =
-            if setup.options.agent.is_some() { ("200", "600") } else { ("20", "150") };
+            if setup.options.agent.is_some() { ("1", "200") } else { ("20", "150") };
         command.args(["--stage-least-ms", least, "--stage-most-ms", most]);
         let load_ms = 10_000 / setup.options.speed.max(1);
         command.args(["--load-ms", &load_ms.to_string()]);

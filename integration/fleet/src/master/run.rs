@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::agents;
 use super::journal::Line;
 use super::shim::{self, Claimed};
 use super::state::{Build, Shared, now_ms};
@@ -125,11 +126,11 @@ fn has_agent(shared: &Shared, build: &Build) -> bool {
 /// Runs a build, or goes on with one that the controller had when it stopped.
 async fn execute(shared: Arc<Shared>, client: reqwest::Client, mut build: Build, resumed: bool) {
     if let Some(node) = build.node.clone() {
-        shared.record(&build.parameters, What::OnNode, &node);
         // One that is not a Pipeline does not outlive its controller.
-        if build.stages > 0 || !has_agent(&shared, &build) {
+        if resumed || !agents::begin(&shared, &node).await {
             return end(&shared, &mut build, "ERROR: the agent was lost\n", "ABORTED");
         }
+        shared.record(&build.parameters, What::OnNode, &node);
     }
     if !build.claimed {
         match shim::claim(&shared, &client, &build).await {

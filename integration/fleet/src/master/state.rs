@@ -8,6 +8,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
+use super::agents::{self, Way};
 use super::control::Faults;
 use super::journal::{Journal, Line};
 use super::{Level, Options};
@@ -140,6 +141,10 @@ pub struct Shared {
     master: Mutex<Master>,
     journal: Mutex<Journal>,
     ledger: Mutex<Option<Ledger>>,
+    /// The request that a build begins with on an agent.
+    pub(super) request: hyper::body::Bytes,
+    /// The ways to agents that are connected, by node.
+    ways: Mutex<BTreeMap<String, Way>>,
 }
 
 /// Milliseconds since 1970.
@@ -186,6 +191,8 @@ impl Shared {
             master: Mutex::new(master),
             journal: Mutex::new(journal),
             ledger: Mutex::new(ledger),
+            request: agents::request()?,
+            ways: Mutex::default(),
             options,
         })
     }
@@ -193,6 +200,20 @@ impl Shared {
     /// What it has now.
     pub fn lock(&self) -> MutexGuard<'_, Master> {
         self.master.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The agent of a node is connected, by this way, or is so no more.
+    pub(super) fn connected(&self, node: &str, way: Option<Way>) {
+        let mut ways = self.ways.lock().unwrap_or_else(PoisonError::into_inner);
+        match way {
+            Some(way) => drop(ways.insert(node.to_owned(), way)),
+            None => drop(ways.remove(node)),
+        }
+    }
+
+    /// The way to the agent of a node.
+    pub(super) fn way(&self, node: &str) -> Option<Way> {
+        self.ways.lock().unwrap_or_else(PoisonError::into_inner).get(node).cloned()
     }
 
     /// Writes down what has to survive a restart. A master that cannot write is of no use.

@@ -31,6 +31,11 @@ pub(super) fn follow(world: &World<'_>, agent: &Agent, pool: &Pool, acts: &mut V
     let claimed_ms = agent.claimed_ms.unwrap_or(agent.created_ms);
     let is_late = world.now_ms > claimed_ms + pool.start_within_ms();
     let Some(master) = world.masters.get(name) else { return };
+    // A build has come since that look, and waits until its node is out.
+    let has_come = !pool.reuse && agent.busy_ms.is_some_and(|busy_ms| busy_ms >= master.at_ms);
+    if has_come && master.nodes.get(node_name).is_none_or(|node| !node.out) {
+        return acts.push(take_out(name, node_name));
+    }
     let Some(node) = master.nodes.get(node_name) else {
         match agent.made_ms {
             None if is_late => acts.push(leave("its node could not be made in time")),

@@ -187,11 +187,7 @@ fn note(agent: &mut Agent, seen: Seen, now_ms: i64) -> bool {
             agent.used_ms = agent.used_ms.or(Some(now_ms));
             agent.lost_ms = None;
         }
-        Seen::Busy => {
-            agent.online_ms = agent.online_ms.or(Some(now_ms));
-            agent.busy_ms = agent.busy_ms.or(Some(now_ms));
-            agent.used_ms = Some(now_ms);
-        }
+        Seen::Busy => agent.is_busy(now_ms),
         Seen::Lost => agent.lost_ms = agent.lost_ms.or(Some(now_ms)),
     }
     true
@@ -265,8 +261,8 @@ async fn make_node(service: &Service, setup: &Setup, id: &str) -> Result<(), Str
     });
     // One that leaves meanwhile has its node removed.
     if made.await.map_err(say)?.is_some() {
-        let url = client.base().to_owned();
-        service.agents.assign(id, Assignment { url, node: node.clone(), secret });
+        let (url, one_use) = (client.base().to_owned(), setup.is_one_use(&agent));
+        service.agents.assign(id, Assignment { url, node: node.clone(), secret, one_use });
     }
     Ok(())
 }

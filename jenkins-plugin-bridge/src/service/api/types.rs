@@ -364,6 +364,9 @@ pub struct StandbyQuery {
     /// It has what it was given, which is given to nobody again.
     #[serde(default)]
     pub taken: bool,
+    /// It was asked for what may be the first thing of a build, and does not do that before its node takes no other.
+    #[serde(default)]
+    pub used: bool,
 }
 
 /// What an agent is to do.
@@ -382,7 +385,13 @@ pub enum StandbyAnswer {
         #[serde(serialize_with = "exposed")]
         #[schemars(with = "String")]
         secret: Zeroizing<String>,
+        /// It is for one build: before that does anything, the agent says that it is used.
+        one_use: bool,
     },
+    /// No build has its node: what it was asked for is of none.
+    Idle {},
+    /// Its node takes no more builds.
+    Out {},
     /// It is known that the agent has what it was given.
     Taken {},
     /// End.
@@ -401,6 +410,7 @@ fn exposed<S: serde::Serializer>(
 
 impl From<crate::agents::Assignment> for StandbyAnswer {
     fn from(given: crate::agents::Assignment) -> Self {
-        Self::Claimed { url: given.url, node: given.node, secret: given.secret }
+        let crate::agents::Assignment { url, node, secret, one_use } = given;
+        Self::Claimed { url, node, secret, one_use }
     }
 }

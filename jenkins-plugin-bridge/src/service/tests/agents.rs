@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
@@ -54,12 +55,18 @@ async fn world() -> (World, Stub) {
         Reply { body: reply.body.replace("&lt;64 hex digits&gt;", SECRET), ..reply }
     })
     .await;
+    let world = with_master(&stub.url).await;
+    (world, stub)
+}
+
+/// A service with a master at this address, and a pool.
+async fn with_master(url: &str) -> World {
     let mut token = tempfile::NamedTempFile::new().unwrap();
     token.write_all(b"11aabb").unwrap();
     let text = format!(
         "api: pilotfish/v1\nkind: masters\nmasters:\n  north: {{url: '{}', user: bridge, token_file: {}, \
          proxy: none, labels: [linux]}}\n",
-        stub.url,
+        url,
         token.path().display()
     );
     let masters = Registry::of(&MastersFile::read("m", &text).unwrap()).unwrap();
@@ -67,7 +74,7 @@ async fn world() -> (World, Stub) {
     let file = "api: pilotfish/v1\nkind: agents\nbridge: https://b\npools: {p: {labels: [x], profile: q}}\n";
     let file = AgentsFile::read("agents.yaml", file).unwrap();
     world.service.agents.set_up(Setup::new(&file, Arc::new(OneToken)));
-    (world, stub)
+    world
 }
 
 async fn add(world: &World, id: &str, token: Option<&str>) {
@@ -110,13 +117,15 @@ async fn an_agent_waits_is_given_a_node_and_takes_it_once() {
             url: "http://north/".to_owned(),
             node: "agent-77".to_owned(),
             secret: SECRET.to_owned().into(),
+            one_use: true,
         };
         assert!(!format!("{given:?}").contains(SECRET));
         world.service.agents.assign("a1", given);
     };
     let (answer, ()) = tokio::join!(asking, claiming);
-    let claimed =
-        json!({"state": "claimed", "url": "http://north/", "node": "agent-77", "secret": SECRET});
+    let claimed = json!({
+        "state": "claimed", "url": "http://north/", "node": "agent-77", "secret": SECRET, "one_use": true,
+    });
     assert_eq!(answer.ok(), claimed);
     // The answer may have been lost: the same agent gets the same node again.
     assert_eq!(world.post(PATH, "pfs_1", &ask).await.ok(), claimed);
@@ -147,6 +156,43 @@ async fn an_agent_that_was_claimed_before_a_restart_gets_its_node() {
     assert_eq!((&answer["state"], &answer["secret"]), (&json!("claimed"), &json!(SECRET)));
     let url = answer["url"].as_str().unwrap();
     assert_eq!(url.trim_end_matches('/'), stub.url.trim_end_matches('/'));
+}
+
+#[tokio::test]
+async fn a_build_begins_when_its_node_takes_no_other() {
+    // The node is idle, then busy, then out.
+    let phase = Arc::new(AtomicUsize::new(0));
+    let now = Arc::clone(&phase);
+    let stub = Stub::start(move |request| {
+        let phase = now.load(Relaxed);
+        let node = recording(if phase < 2 { 35 } else { 39 }).cut(request.tree.as_deref());
+        let body = if phase == 1 { node.body.replace(":true", ":false") } else { node.body };
+        Reply { body, ..node }
+    })
+    .await;
+    let world = with_master(&stub.url).await;
+    add(&world, "a1", Some("pfs_1")).await;
+    let used = json!({"id": "a1", "used": true});
+    assert_eq!(world.post(PATH, "pfs_1", &used).await.ok()["state"], "leave", "it has no node");
+    let waits = |agent: &mut Agent| {
+        agent.state = AgentState::Waiting;
+        true
+    };
+    world.service.store.change_agent("a1", 1, waits).await.unwrap();
+    claim(&world, "a1").await;
+    assert_eq!(world.post(PATH, "pfs_1", &used).await.ok(), json!({"state": "idle"}));
+    phase.store(1, Relaxed);
+    let asking = world.post(PATH, "pfs_1", &used);
+    let taking_out = async {
+        while world.service.store.agent("a1").await.unwrap().unwrap().0.busy_ms.is_none() {
+            tokio::task::yield_now().await;
+        }
+        phase.store(2, Relaxed);
+        world.service.agents.tell("a1");
+    };
+    let (answer, ()) = tokio::join!(asking, taking_out);
+    assert_eq!(answer.ok(), json!({"state": "out"}));
+    assert_eq!(stub.count("toggleOffline"), 0, "one alone throws the switch");
 }
 
 #[tokio::test]

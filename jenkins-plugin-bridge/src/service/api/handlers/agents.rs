@@ -29,6 +29,9 @@ const SHOWN_MS: i64 = 600_000;
 const TOKEN_BYTES: usize = 8192;
 /// Requests a second of one agent. One that waits makes three a minute.
 const POD_RATE: u32 = 2;
+/// Requests a second of one agent that is used: one for each of the few things that controllers ask of an agent
+/// before its first build and that may be a build's. Each is one more request to the controller.
+const USED_RATE: u32 = 10;
 /// The most characters of the id of an agent.
 const ID_CHARACTERS: usize = 64;
 
@@ -47,7 +50,10 @@ pub async fn ask_as_standby(
     input: Input<StandbyQuery>,
 ) -> Result<Json<StandbyAnswer>, Problem> {
     let query = &input.value;
-    let agent = known(&service, &token, &query.id).await?;
+    let agent = known(&service, &token, query).await?;
+    if query.used {
+        return used(&service, &agent.id).await.map(Json);
+    }
     if query.taken {
         return taken(&service, &agent).await.map(Json);
     }
@@ -79,7 +85,8 @@ pub async fn ask_as_standby(
 }
 
 /// The agent of a token. What is wrong with it is not told.
-async fn known(service: &Service, token: &str, id: &str) -> Result<Agent, Problem> {
+async fn known(service: &Service, token: &str, query: &StandbyQuery) -> Result<Agent, Problem> {
+    let id = &query.id;
     let refused = || Problem::unauthorised("this token is none of an agent that waits here");
     let setup = service.agents.setup().ok_or_else(refused)?;
     if id.len() > ID_CHARACTERS || token.len() > TOKEN_BYTES {
@@ -87,7 +94,8 @@ async fn known(service: &Service, token: &str, id: &str) -> Result<Agent, Proble
     }
     let (agent, digest) = service.store.agent(id).await?.ok_or_else(refused)?;
     // Whatever runs in a pod may ask with its token, and each time the cluster may be asked, too.
-    service.rates.take_for(format!("agent {id}"), POD_RATE, Instant::now()).map_err(|wait| {
+    let (of, rate) = if query.used { ("used", USED_RATE) } else { ("agent", POD_RATE) };
+    service.rates.take_for(format!("{of} {id}"), rate, Instant::now()).map_err(|wait| {
         service.metrics.limited.fetch_add(1, Relaxed);
         Problem::too_many(wait)
     })?;
@@ -127,6 +135,48 @@ async fn taken(service: &Service, agent: &Agent) -> Result<StandbyAnswer, Proble
     })
 }
 
+/// An agent was asked for something that may be a build's. Answered once it is seen at the master whether it is: no
+/// build has the node, or it takes no other.
+///
+/// One replica alone throws the switch of a node, so this one only writes down that a build has come.
+async fn used(service: &Arc<Service>, id: &str) -> Result<StandbyAnswer, Problem> {
+    let gone = |reason: &str| Ok(StandbyAnswer::Leave { reason: reason.to_owned() });
+    // Before it is looked at: what happens from here on is not missed.
+    let wait = service.agents.wait(id);
+    let until = Instant::now() + PATIENCE;
+    while Instant::now() < until {
+        let Some((agent, _)) = service.store.agent(id).await? else {
+            return gone("it is not known any more");
+        };
+        let (AgentState::Claimed, Some(master), Some(node)) =
+            (agent.state, &agent.master, &agent.node)
+        else {
+            return gone(&agent.reason);
+        };
+        let client = service.masters.get(master).map(|one| Arc::clone(&one.client));
+        let client = client.ok_or_else(|| Problem::unavailable("its master is there no more"))?;
+        let name = NodeName::parse(node).map_err(|error| Problem::internal(&error))?;
+        let seen = client.node(&name).await?;
+        if seen.temporarily_offline {
+            return Ok(StandbyAnswer::Out {});
+        }
+        if seen.idle {
+            return Ok(StandbyAnswer::Idle {});
+        }
+        let now_ms = service.now_ms();
+        let has_come = |agent: &mut Agent| {
+            let is_first = agent.state == AgentState::Claimed && agent.busy_ms.is_none();
+            agent.is_busy(now_ms);
+            is_first
+        };
+        if service.store.change_agent(id, now_ms, has_come).await?.is_some() {
+            service.agents.wake.notify_one();
+        }
+        let _ = tokio::time::timeout(LOOK, wait.told()).await;
+    }
+    Ok(StandbyAnswer::Wait {})
+}
+
 /// What an agent is told, if there is anything to tell.
 async fn answer(service: &Arc<Service>, id: &str) -> Result<Option<StandbyAnswer>, Problem> {
     let leave = |reason: &str| Ok(Some(StandbyAnswer::Leave { reason: reason.to_owned() }));
@@ -156,7 +206,8 @@ async fn read(service: &Service, agent: &Agent) -> Result<Option<Assignment>, Pr
     match client.node_secret(&name).await {
         Ok(secret) => {
             let url = client.base().to_owned();
-            Ok(Some(Assignment { url, node: node.clone(), secret }))
+            let one_use = service.agents.setup().is_some_and(|setup| setup.is_one_use(agent));
+            Ok(Some(Assignment { url, node: node.clone(), secret, one_use }))
         }
         Err(error) => {
             tracing::warn!(agent = agent.id, %error, "the secret of a node cannot be read");
