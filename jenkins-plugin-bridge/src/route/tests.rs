@@ -19,7 +19,7 @@ fn master(name: &str) -> MasterView {
     }
 }
 
-fn build(number: i64, state: BuildState) -> Build {
+pub(super) fn build(number: i64, state: BuildState) -> Build {
     let placed = state.is_placed();
     Build {
         id: format!("r-{number}"),

@@ -424,6 +424,25 @@ impl Service {
         job: &JobSpec,
         parameters: &BTreeMap<String, String>,
     ) -> Result<Arc<StoredPlan>, Problem> {
+        let plan = self.drafted_plan(controller, job, parameters)?;
+        if !self.is_known(&plan.digest) {
+            let now = self.now_signed();
+            self.store.save_plan(&plan.digest, controller, &plan.text, now).await?;
+            self.remember(Arc::clone(&plan));
+        }
+        Ok(plan)
+    }
+
+    /// The same without keeping it: what a build needs is asked before it is known where it runs.
+    ///
+    /// # Errors
+    /// [`Problem`], as [`Self::plan_of_job`].
+    pub fn drafted_plan(
+        &self,
+        controller: &str,
+        job: &JobSpec,
+        parameters: &BTreeMap<String, String>,
+    ) -> Result<Arc<StoredPlan>, Problem> {
         let parameters: BTreeMap<String, Value> = parameters
             .iter()
             .map(|(name, value)| (name.clone(), Value::from(value.clone())))
@@ -439,7 +458,7 @@ impl Service {
         let asked = (controller, &job.name, pipeline, team, &parameters);
         let question = to_canonical_json(&asked).ok().map(|text| crate::plan::digest_of(&text));
         let known = question.as_deref().and_then(|question| loaded.made.get(question));
-        let plan = match known {
+        Ok(match known {
             Some((plan, _)) => plan,
             None => {
                 let record = JobRecord {
@@ -466,12 +485,6 @@ impl Service {
                 }
                 plan
             }
-        };
-        if !self.is_known(&plan.digest) {
-            let now = self.now_signed();
-            self.store.save_plan(&plan.digest, controller, &plan.text, now).await?;
-            self.remember(Arc::clone(&plan));
-        }
-        Ok(plan)
+        })
     }
 }

@@ -58,6 +58,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (63, "drains", include_str!("../../migrations/0063_drains.sql")),
     (70, "leases", include_str!("../../migrations/0070_leases.sql")),
     (71, "milestones", include_str!("../../migrations/0071_milestones.sql")),
+    (80, "live builds", include_str!("../../migrations/0080_live_builds.sql")),
 ];
 /// Connections to PostgreSQL.
 const CONNECTIONS: u32 = 16;

@@ -14,6 +14,8 @@ pub(super) const COLUMNS: &str = "id, job, number, state, version, body, master,
 
 /// Builds that are looked at by one statement of a search.
 const LOOKED_AT: i64 = 500;
+/// Builds that are read by one statement where their ids are known.
+const AT_ONCE: usize = 64;
 /// Statements of one search, so that a label that nothing has does not read years.
 const LOOKS: usize = 20;
 
@@ -180,6 +182,40 @@ impl Store {
         );
         let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(&self.pool).await?;
         rows.iter().map(build_row).collect()
+    }
+
+    /// Which builds have not ended, and the version of each.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn live_versions(&self) -> Result<Vec<(String, i64)>, StoreError> {
+        let rows = sqlx::query("SELECT id, version FROM routed_builds WHERE state <> 'finished'")
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+    }
+
+    /// The builds with these ids, in no order.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn routed_with(&self, ids: &[String]) -> Result<Vec<Build>, StoreError> {
+        let places: Vec<String> = (1..=AT_ONCE).map(|place| format!("${place}")).collect();
+        let sql =
+            format!("SELECT {COLUMNS} FROM routed_builds WHERE id IN ({})", places.join(", "));
+        let mut all = Vec::with_capacity(ids.len());
+        for some in ids.chunks(AT_ONCE) {
+            let mut query = sqlx::query(sqlx::AssertSqlSafe(sql.clone()));
+            // One statement for any number: the last id fills the rest.
+            for id in some.iter().chain(some.last().into_iter().cycle()).take(AT_ONCE) {
+                query = query.bind(id.clone());
+            }
+            let rows = query.fetch_all(&self.pool).await?;
+            for row in &rows {
+                all.push(build_row(row)?);
+            }
+        }
+        Ok(all)
     }
 
     /// The builds that a master has and that have not ended.
@@ -374,12 +410,19 @@ impl Store {
     /// [`StoreError`].
     pub async fn last_masters(&self) -> Result<Vec<(String, String)>, StoreError> {
         let rows = sqlx::query(
-            "SELECT job, master FROM routed_builds AS one WHERE master IS NOT NULL AND number = \
-             (SELECT MAX(number) FROM routed_builds WHERE job = one.job AND master IS NOT NULL)",
+            // One look into the index of its numbers for each job, however many builds it had.
+            "SELECT name, (SELECT master FROM routed_builds WHERE job = jobs.name AND master IS NOT NULL \
+             ORDER BY number DESC LIMIT 1) FROM jobs",
         )
         .fetch_all(&self.pool)
         .await?;
-        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+        let mut all = Vec::with_capacity(rows.len());
+        for row in &rows {
+            if let Some(master) = row.try_get::<Option<String>, _>(1)? {
+                all.push((row.try_get(0)?, master));
+            }
+        }
+        Ok(all)
     }
 }
 

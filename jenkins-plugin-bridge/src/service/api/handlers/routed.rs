@@ -66,7 +66,7 @@ pub async fn order_build(
     idempotency_key: Option<String>,
 ) -> Result<Build, Problem> {
     let job = service.store.job(&order.job).await?.ok_or_else(|| Problem::missing("job"))?.spec;
-    let request = request(service, &job, order).await?;
+    let request = request(service, &job, order)?;
     let now = service.now_ms();
     let build = Build {
         id: new_token(PREFIX)?,
@@ -94,11 +94,7 @@ pub async fn order_build(
 }
 
 /// What is asked for with what the job says. Parameters that the pipeline refuses are refused here.
-async fn request(
-    service: &Service,
-    job: &JobSpec,
-    order: &BuildOrder,
-) -> Result<BuildRequest, Problem> {
+fn request(service: &Service, job: &JobSpec, order: &BuildOrder) -> Result<BuildRequest, Problem> {
     let mut parameters: BTreeMap<String, String> = BTreeMap::new();
     for (name, one) in &job.parameters {
         if !one.default.is_empty() {
@@ -125,7 +121,7 @@ async fn request(
         .find(|master| labels.is_subset(&master.labels()))
         .or_else(|| masters.first())
         .ok_or_else(|| Problem::unavailable("this bridge has no masters"))?;
-    let plan = service.plan_of_job(&first.name, job, &parameters).await?;
+    let plan = service.drafted_plan(&first.name, job, &parameters)?;
     let branch = job.supersede_by.as_ref().and_then(|name| parameters.get(name)).cloned();
     Ok(BuildRequest {
         needs: needs(&plan.plan),
