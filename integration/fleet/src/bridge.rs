@@ -60,6 +60,10 @@ fn other(error: impl std::fmt::Display) -> FleetError {
     FleetError::Other(error.to_string())
 }
 
+/// Leases are at most so many times as fast as in the field: a process that had to wait for a processor for half a
+/// second is not dead.
+const LEASE_SPEED: u32 = 10;
+
 /// Times of the field, so many times faster. The numbers of looks stay.
 fn times(speed: u32) -> (WatchOptions, RouteOptions, AgentOptions) {
     let speed = speed.max(1);
@@ -80,9 +84,9 @@ fn times(speed: u32) -> (WatchOptions, RouteOptions, AgentOptions) {
         follow_every: Duration::from_secs(5) / speed,
         cool_ms: ms(10_000),
         lease: LeaseTimes {
-            beat: Duration::from_secs(3) / speed,
-            still: Duration::from_secs(10) / speed,
-            give_up: Duration::from_secs(8) / speed,
+            beat: Duration::from_secs(3) / speed.min(LEASE_SPEED),
+            still: Duration::from_secs(10) / speed.min(LEASE_SPEED),
+            give_up: Duration::from_secs(8) / speed.min(LEASE_SPEED),
         },
         ..RouteOptions::default()
     };

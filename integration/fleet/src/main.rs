@@ -10,6 +10,9 @@ use pilotfish_fleet::FleetError;
 use pilotfish_fleet::master::{self, Level, Options, User};
 use pilotfish_fleet::postgres::Database;
 use pilotfish_fleet::{bridge, campaign};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Simulated masters, and campaigns that stop them while builds run.
 #[derive(Debug, Parser)]
@@ -313,7 +316,17 @@ async fn load(args: LoadArgs) -> Result<(), FleetError> {
     Err(FleetError::Other("builds did not end as they should".to_owned()))
 }
 
+/// What a bridge has to complain of, and when it begins and ceases to lead, is in its log.
+fn log_of_bridge() {
+    let what = Targets::new()
+        .with_default(LevelFilter::WARN)
+        .with_target("pilotfish_bridge::service::leader", LevelFilter::INFO);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+    tracing_subscriber::registry().with(lines).with(what).init();
+}
+
 async fn run_bridge(args: BridgeArgs) -> Result<(), FleetError> {
+    log_of_bridge();
     let options = bridge::Options {
         listen: args.listen,
         catalog: args.catalog,
