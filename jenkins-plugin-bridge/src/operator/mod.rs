@@ -2,7 +2,8 @@
 //!
 //! [`model`] has the resources, [`render`] makes objects of them, [`gate`] says whether a master may be
 //! stopped, and [`step`] what comes next; none of these has a clock or a network. [`reconcile`] and
-//! [`objects`] do it, one replica at a time ([`lease`]). [`builds`] has places for builds.
+//! [`objects`] do it, one replica at a time ([`lease`]); [`health`] answers probes, and [`release`] lets resources go
+//! when the operator does. [`builds`] has places for builds.
 
 pub mod backup;
 pub mod builds;
@@ -11,6 +12,7 @@ mod conditions;
 mod context;
 pub mod crds;
 pub mod gate;
+mod health;
 mod lease;
 pub mod model;
 mod objects;
@@ -18,6 +20,7 @@ mod observe;
 mod peers;
 mod prune;
 mod reconcile;
+mod release;
 pub mod render;
 mod run;
 pub mod status;

@@ -1,8 +1,9 @@
 //! The `operator` command.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use futures_util::StreamExt as _;
@@ -16,18 +17,20 @@ use tracing::level_filters::LevelFilter;
 
 use super::builds::model::BuildCluster;
 use super::context::Context;
+use super::health::{self, Health, Watched};
 use super::lease::KubernetesLeases;
 use super::model::JenkinsController;
 use super::peers::{BridgeQuestion, Scope};
+use super::release::Leaving;
 use super::{builds, prune, reconcile};
 use crate::cluster::{Cluster, ClusterError, ClusterSettings};
 use crate::error::BridgeError;
 use crate::service::{LeaseTimes, LogFormat, lead, replica, start_log, stop};
 
 /// What keeps a resource until its master is stopped.
-const FINALIZER: &str = "pilotfish.io/operator";
+pub(super) const FINALIZER: &str = "pilotfish.io/operator";
 /// Name of the lease.
-const LEASE: &str = "pilotfish-operator";
+pub(super) const LEASE: &str = "pilotfish-operator";
 /// After something went wrong.
 const AGAIN: Duration = Duration::from_secs(10);
 /// Resources that are worked on at once: each waits for the API server most of the time.
@@ -55,6 +58,16 @@ pub struct OperatorArgs {
     /// PEM file with authorities of the bridge to trust besides the system's.
     #[arg(long, value_name = "FILE")]
     pub bridge_ca_file: Vec<PathBuf>,
+    /// Where it answers probes, as 0.0.0.0:8081: `/healthz` while it goes on, `/readyz` while the API server answers.
+    #[arg(long, value_name = "ADDRESS")]
+    pub health_address: Option<SocketAddr>,
+    /// Take the operator's finalizer away from all resources and end: they can be deleted without an operator then.
+    /// What they made stays as it is; an operator that is started later takes them up again.
+    #[arg(long, conflicts_with_all = ["health_address", "bridge_url"])]
+    pub remove_finalizers: bool,
+    /// Deployment of the operator in the namespace of the lease: it is deleted first, and seen gone.
+    #[arg(long, value_name = "NAME", requires = "remove_finalizers")]
+    pub deployment: Option<String>,
     /// How the log is written.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
@@ -83,6 +96,14 @@ pub async fn operate(args: &OperatorArgs) -> Result<(), BridgeError> {
     };
     let holder = replica();
     let client = cluster.client();
+    let namespace = args.lease_namespace.clone().unwrap_or_else(|| cluster.namespace().to_owned());
+    if args.remove_finalizers {
+        let deployment = args.deployment.as_deref();
+        let leaving = Leaving { client, scope: &scope, namespace: &namespace, deployment };
+        let released = leaving.release().await?;
+        tracing::info!(released, "resources were let go");
+        return Ok(());
+    }
     // A missing definition is told at once, not in the log of a watch.
     let api = scope.api::<JenkinsController>(&client);
     let listed = api.list(&kube::api::ListParams::default().limit(1)).await;
@@ -90,13 +111,28 @@ pub async fn operate(args: &OperatorArgs) -> Result<(), BridgeError> {
         ClusterError::of("list masters (pilotfish-bridge crds | kubectl apply -f -)", error)
     })?;
     let context = Arc::new(Context::new(client.clone(), scope, bridge, &holder));
-    let namespace = args.lease_namespace.clone().unwrap_or_else(|| cluster.namespace().to_owned());
-    let leases = KubernetesLeases::of(client, &namespace);
+    let health = Arc::new(Health::new(Instant::now()));
+    let probes = match args.health_address {
+        Some(address) => Some(health::listen(address).await?),
+        None => None,
+    };
+    let leases =
+        Watched { leases: KubernetesLeases::of(client, &namespace), health: Arc::clone(&health) };
     tracing::info!(holder, namespace, "the operator is there");
-    let duty = || control(Arc::clone(&context));
+    let duty = || async {
+        let _leads = health.lead();
+        control(Arc::clone(&context)).await;
+    };
     let lead = lead(&leases, LEASE, &holder, LeaseTimes::default(), duty);
+    let probes = async {
+        match probes {
+            Some(listener) => health::serve(listener, Arc::clone(&health)).await,
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
         () = lead => {}
+        () = probes => {}
         () = stop() => {}
     }
     use crate::service::Leases as _;

@@ -32,7 +32,7 @@ mod traces;
 mod usage;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use api::order_build;
 pub(crate) use api::routed::BuildOrder;
@@ -50,8 +50,10 @@ pub use masters::watch_masters;
 pub use oidc::Provider as LoginProvider;
 pub use openapi::document as openapi_document;
 pub(crate) use plans::new_token;
+pub use pods::watch as watch_build_pods;
 pub use problem::Problem as HttpProblem;
 pub use rate::{RateLimits, Rates};
+pub(crate) use server::accept;
 pub use server::{Limits, Server, TlsFiles};
 pub use sign::{EVALUATION_TYPE, Envelope, KeyRing, PLAN_TYPE, PublicKey};
 pub use state::{Service, ServiceOptions};

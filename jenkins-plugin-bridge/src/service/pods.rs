@@ -54,7 +54,7 @@ const LEASE: &str = "pods";
 /// Watches the pods of builds in all clusters that profiles name, keeps images where clusters do, and
 /// removes pods whose work is over, which one of several replicas does. A cluster that cannot be used
 /// is told in the log: plans are made without it.
-pub(super) async fn watch(service: &Arc<Service>, holder: String) -> Vec<JoinHandle<()>> {
+pub async fn watch(service: &Arc<Service>, holder: String) -> Vec<JoinHandle<()>> {
     let mut all = Vec::new();
     let mut places = Vec::new();
     for (name, settings) in service.clusters.that_keep_images() {

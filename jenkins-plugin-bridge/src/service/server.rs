@@ -173,7 +173,8 @@ impl Server {
     }
 }
 
-async fn accept(
+/// The next connection, once there is a place for it; nothing where it broke already.
+pub(crate) async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
 ) -> Option<(TcpStream, Peer, OwnedSemaphorePermit)> {

@@ -55,7 +55,9 @@ capabilities: {drop: [ALL]}
 
 {{/* Whether the bridge speaks to the cluster that it is in. */}}
 {{- define "bridge.usesCluster" -}}
-{{- if or .Values.clusters.configMap .Values.rbac.watchPods .Values.rbac.makePods .Values.rbac.keepImages -}}true{{- end -}}
+{{- $files := or .Values.clusters.configMap .Values.mastersFromCluster.enabled -}}
+{{- $pods := or .Values.rbac.watchPods .Values.rbac.makePods .Values.rbac.makeAgents .Values.rbac.keepImages -}}
+{{- if or $files $pods .Values.rbac.reviewTokens -}}true{{- end -}}
 {{- end -}}
 
 {{/* The pod of the service. */}}
@@ -104,6 +106,17 @@ containers:
       {{- range $name := list "masters" "controllers" "clusters" }}
       {{- if (index $.Values $name).configMap }}
       - --{{ $name }}=/etc/pilotfish/{{ $name }}/{{ $name }}.yaml
+      {{- end }}
+      {{- end }}
+      {{- if .Values.agents.configMap }}
+      - --agents=/etc/pilotfish/agents/agents.yaml
+      {{- end }}
+      {{- with .Values.mastersFromCluster }}
+      {{- if .enabled }}
+      - --masters-from-cluster
+      {{- with .namespace }}
+      - --masters-namespace={{ . }}
+      {{- end }}
       {{- end }}
       {{- end }}
       {{- if .Values.tls.secret }}
@@ -164,6 +177,9 @@ containers:
       {{- end }}
       {{- end }}
       {{- end }}
+      {{- if .Values.agents.configMap }}
+      - {name: agents, mountPath: /etc/pilotfish/agents, readOnly: true}
+      {{- end }}
       {{- if not .Values.database.secret }}
       - {name: data, mountPath: /data}
       {{- end }}
@@ -189,5 +205,8 @@ volumes:
   - {name: {{ $name }}-secret, secret: {secretName: {{ .secret }}, defaultMode: 288}}
   {{- end }}
   {{- end }}
+  {{- end }}
+  {{- with .Values.agents.configMap }}
+  - {name: agents, configMap: {name: {{ . }}}}
   {{- end }}
 {{- end -}}
