@@ -1,5 +1,6 @@
 //! Tests of what needs no cluster.
 
+mod answers;
 mod steps;
 
 use kube::core::Resource as _;

@@ -6,7 +6,7 @@ mod board;
 mod builds;
 mod controller;
 mod declared;
-mod fence;
+pub mod fence;
 mod http;
 mod leases;
 mod limits;
@@ -18,9 +18,9 @@ mod oidc;
 mod pods;
 mod postgres;
 mod reports;
-mod routed;
+pub mod routed;
 mod triggers;
-mod world;
+pub mod world;
 
 use serde_json::{Value, json};
 

@@ -1,5 +1,8 @@
 //! What is done after it was written down.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use super::{Memory, RouteOptions, back, finish, lock};
