@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use pilotfish_bridge::agents::{self, AgentOptions, AgentsFile, Setup, keep_agents};
+use pilotfish_bridge::agents::{self, AgentOptions, AgentsFile, KubePods, Setup, keep_agents};
+use pilotfish_bridge::cluster::Clusters;
 use pilotfish_bridge::masters::{HealthRules, MastersFile, Registry, WatchOptions};
 use pilotfish_bridge::route::{Fence, Fenced, Limits, Lost, RouteOptions, Rules, route_builds};
 use pilotfish_bridge::service::{
-    KeyRing, LiveCatalog, Rates, Server, Service, ServiceOptions, Store, leader::LeaseTimes,
-    read_tokens, watch_masters,
+    KeyRing, LiveCatalog, PodFence, Rates, Server, Service, ServiceOptions, Store, TlsFiles,
+    leader::LeaseTimes, read_tokens, watch_build_pods, watch_masters,
 };
 
 use crate::error::FleetError;
@@ -35,8 +36,13 @@ pub struct Options {
     pub database: String,
     /// Directory of the pods.
     pub pods: PathBuf,
-    /// The file of agents and their program, where there are agents on demand.
-    pub agents: Option<(PathBuf, PathBuf)>,
+    /// The file of clusters: pods are those of Kubernetes then.
+    pub clusters: Option<PathBuf>,
+    /// The file of agents, where there are agents on demand, and, unless they are pods of Kubernetes, their
+    /// program.
+    pub agents: Option<(PathBuf, Option<PathBuf>)>,
+    /// Its certificate and the key of that; plain HTTP without.
+    pub tls: Option<(PathBuf, PathBuf)>,
     /// How much faster than in the field all waiting is.
     pub speed: u32,
 }
@@ -128,19 +134,40 @@ pub async fn run(options: Options, told: impl FnOnce(SocketAddr)) -> Result<(), 
     let rates = Rates { access: 1_000_000, ..Rates::default() };
     let service_options = ServiceOptions { rates, ..ServiceOptions::default() };
     let service = Service::new(catalog, store, access, keys, BTreeMap::new(), service_options);
-    let service = Arc::new(service.with_masters(registry));
+    let clusters = options.clusters.as_deref().map(Clusters::read).transpose().map_err(other)?;
+    let is_cluster = clusters.is_some();
+    let service = service.with_masters(registry).with_clusters(clusters.unwrap_or_default());
+    let service = Arc::new(service);
     let limits = pilotfish_bridge::service::Limits::default();
+    let tls = match &options.tls {
+        Some((certificate, key)) => {
+            Some(Arc::new(TlsFiles::open(certificate, key).map_err(other)?))
+        }
+        None => None,
+    };
     let server =
-        Server::bind(options.listen, Arc::clone(&service), None, limits).await.map_err(other)?;
+        Server::bind(options.listen, Arc::clone(&service), tls, limits).await.map_err(other)?;
     if let Some((file, program)) = &options.agents {
         let file = AgentsFile::load(file).map_err(other)?;
-        let pods = Processes::open(&options.pods.join("agents"), program)?;
-        service.agents.set_up(Setup::new(&file, Arc::new(pods)));
+        let pods: Arc<dyn agents::Pods> = match program {
+            Some(program) => Arc::new(Processes::open(&options.pods.join("agents"), program)?),
+            None => {
+                let pools = file.pools.iter().map(|(name, one)| (name.to_string(), one.clone()));
+                Arc::new(KubePods::new(service.clusters.clone(), &pools.collect()))
+            }
+        };
+        service.agents.set_up(Setup::new(&file, pods));
     }
     told(server.address().map_err(other)?);
     let (watch, mut route, agents) = times(options.speed);
-    route.fence = Arc::new(Files(Pods::open(&options.pods)?));
     let holder = holder(std::process::id());
+    let _watches = watch_build_pods(&service, holder.clone()).await;
+    route.fence = if is_cluster {
+        let patience = PodFence::PATIENCE / options.speed.max(1);
+        Arc::new(PodFence::new(Arc::clone(&service)).with_patience(patience))
+    } else {
+        Arc::new(Files(Pods::open(&options.pods)?))
+    };
     tokio::join!(
         server.run(std::future::pending()),
         watch_masters(Arc::clone(&service), holder.clone(), watch, route.lease),

@@ -103,12 +103,21 @@ struct BridgeArgs {
     /// Directory of the pods of the fleet.
     #[arg(long)]
     pods: PathBuf,
-    /// The file of agents on demand. Their pods are processes.
-    #[arg(long, requires = "agent")]
-    agents: Option<PathBuf>,
-    /// The program of agents.
+    /// The file of clusters: pods are those of Kubernetes.
     #[arg(long)]
+    clusters: Option<PathBuf>,
+    /// The file of agents on demand.
+    #[arg(long)]
+    agents: Option<PathBuf>,
+    /// The program of agents, which are processes then.
+    #[arg(long, conflicts_with = "clusters")]
     agent: Option<PathBuf>,
+    /// Its certificate.
+    #[arg(long, requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The key of that.
+    #[arg(long, requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
     /// How much faster than in the field all waiting is.
     #[arg(long, default_value_t = 1)]
     speed: u32,
@@ -335,10 +344,13 @@ async fn run_bridge(args: BridgeArgs) -> Result<(), FleetError> {
         masters: args.masters,
         database: args.database,
         pods: args.pods,
-        agents: args.agents.zip(args.agent),
+        clusters: args.clusters,
+        agents: args.agents.map(|file| (file, args.agent)),
+        tls: args.tls_cert.zip(args.tls_key),
         speed: args.speed,
     };
-    bridge::run(options, |address| println!("bridge http://{address}/")).await
+    let scheme = if options.tls.is_some() { "https" } else { "http" };
+    bridge::run(options, |address| println!("bridge {scheme}://{address}/")).await
 }
 
 #[tokio::main]

@@ -98,7 +98,9 @@ impl World {
             masters: file("masters.yaml"),
             database: format!("sqlite:{}?mode=rwc", file("state.db").display()),
             pods: file("pods"),
+            clusters: None,
             agents: None,
+            tls: None,
             speed: 10,
         };
         let (told, listens) = tokio::sync::oneshot::channel();

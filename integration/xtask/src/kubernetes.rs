@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 
 use crate::context::{Context, Done, output, run as run_command};
 use crate::peer::Peer;
-use crate::{go, images};
+use crate::{agent, go, images};
 
 /// Options of `cargo xtask kubernetes`.
 #[derive(Debug, Args)]
@@ -102,6 +102,7 @@ fn test(
         }
         if let Some(parts) = &parts {
             tests.env("PILOTFISH_TEST_MASTER", &parts.master);
+            tests.env("PILOTFISH_TEST_AGENT", &parts.agent);
             tests.env("PILOTFISH_TEST_IMAGES", &parts.images);
             tests.env("PILOTFISH_TEST_PEER", parts.peer.classes());
         }
@@ -153,6 +154,8 @@ fn bench(context: &Context) -> Done {
 struct OfNode {
     /// The directory of the images.
     images: PathBuf,
+    /// The agent that is in them.
+    agent: PathBuf,
     /// The controller.
     peer: Peer,
     /// The program of simulated masters.
@@ -162,11 +165,15 @@ struct OfNode {
 impl OfNode {
     fn build(context: &Context, release: bool) -> Done<Self> {
         let images = images::build(context, &["static"], release, &[])?;
+        let agent = match release {
+            true => agent::release(context)?,
+            false => images::small_debug(context, "pilotfish-agent")?,
+        };
         // Its release build takes minutes, and nothing here is about its speed.
         images::build(context, &["bridge"], false, &[])?;
         let peer = Peer::compiled(context)?;
         let master = images::small_debug(context, "pilotfish-fleet")?;
-        Ok(Self { images, peer, master })
+        Ok(Self { images, agent, peer, master })
     }
 }
 

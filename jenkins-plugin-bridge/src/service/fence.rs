@@ -12,20 +12,27 @@ use crate::error::BridgeError;
 use crate::rest::build_of;
 use crate::route::{Fence, Fenced, Lost};
 
-/// How long a pod may take to be gone: longer than the time that it has to end.
-const PATIENCE: Duration = Duration::from_secs(120);
-
 /// Deletes the pods of lost builds in the clusters that profiles name.
 #[derive(Debug)]
 pub struct PodFence {
     service: Arc<Service>,
+    patience: Duration,
 }
 
 impl PodFence {
+    /// How long a pod may take to be gone: longer than the time that it has to end.
+    pub const PATIENCE: Duration = Duration::from_secs(120);
+
     /// A fence for the builds of a service.
     #[must_use]
     pub fn new(service: Arc<Service>) -> Self {
-        Self { service }
+        Self { service, patience: Self::PATIENCE }
+    }
+
+    /// One that waits so long for a pod to be gone.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     async fn try_fence(&self, lost: &Lost) -> Result<Fenced, BridgeError> {
@@ -53,7 +60,7 @@ impl PodFence {
             for namespace in namespaces {
                 for pod in cluster.pods_of(namespace.as_deref(), &ids).await? {
                     let name = pod.metadata.name.clone().unwrap_or_default();
-                    if !cluster.delete_and_see_gone(&pod, PATIENCE).await? {
+                    if !cluster.delete_and_see_gone(&pod, self.patience).await? {
                         let why = format!("its pod {name} is deleted and not gone: see its node");
                         return Ok(Fenced::Unknown(why));
                     }

@@ -164,7 +164,9 @@ impl World {
             masters: path("masters.yaml"),
             database: format!("sqlite:{}?mode=rwc", path("state.db").display()),
             pods: path("pods"),
+            clusters: None,
             agents: None,
+            tls: None,
             speed: 10,
         };
         let (told, listens) = tokio::sync::oneshot::channel();

@@ -6,6 +6,7 @@
 
 mod api;
 mod chart;
+mod declared;
 mod on_node;
 mod operator;
 mod stages;

@@ -1,42 +1,24 @@
 //! The operator on a real node: simulated masters are made, changed one at a time, kept before, put back
 //! and deleted. No real Jenkins is run here.
 
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use serde_json::{Value, json};
 
+use crate::declared::{Declared, is_given_builds, is_held, reach};
 use crate::support::masters::{
     comes, definitions, directory, image, json_of, master, remove_volumes, secrets, volumes,
 };
+use crate::support::process::Process;
 use crate::support::{Namespace, cluster, given};
 
 /// A replica of the operator, as a process of this machine.
-struct Operator(Child);
-
-impl Operator {
-    fn start(namespace: &Namespace<'_>) -> Self {
-        let log = std::fs::File::options()
-            .create(true)
-            .append(true)
-            .open(namespace.cluster.state().path("log/operator.log"))
-            .unwrap();
-        let child = Command::new(given("PILOTFISH_TEST_BRIDGE"))
-            .args(["operator", "--namespace", &namespace.name])
-            .args(["--lease-namespace", &namespace.name])
-            .env("KUBECONFIG", namespace.cluster.state().kubeconfig())
-            .stdin(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        Self(child)
-    }
-}
-
-impl Drop for Operator {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+fn operator(namespace: &Namespace<'_>) -> Process {
+    let mut operator = Command::new(given("PILOTFISH_TEST_BRIDGE"));
+    operator.args(["operator", "--namespace", &namespace.name]);
+    operator.args(["--lease-namespace", &namespace.name]);
+    operator.env("KUBECONFIG", namespace.cluster.state().kubeconfig());
+    Process::start(&mut operator, &namespace.cluster.state().path("log/operator.log"))
 }
 
 /// Asks for another version of the plugin by which masters here differ.
@@ -64,7 +46,7 @@ fn masters_are_made_changed_one_at_a_time_kept_put_back_and_deleted() {
     image(&cluster);
     volumes(&namespace, 5);
     secrets(&namespace);
-    let mut operators = vec![Operator::start(&namespace)];
+    let mut operators = vec![operator(&namespace)];
 
     // Made, and healthy.
     master(&namespace, "north");
@@ -73,7 +55,12 @@ fn masters_are_made_changed_one_at_a_time_kept_put_back_and_deleted() {
         comes(&namespace, name, ".status.phase", "Running");
     }
     assert_eq!(condition(&namespace, "north", "Ready")["status"], "True");
-    operators.push(Operator::start(&namespace));
+    // They are masters of a bridge, by nothing but their resources.
+    ["north", "south"].iter().for_each(|name| reach(&namespace, name));
+    let bridge = Declared::start(&namespace);
+    bridge.has_least_rights(&namespace);
+    bridge.until(&["north", "south"], |_, one| is_given_builds(one));
+    operators.push(operator(&namespace));
 
     // Two others are asked for, and there is one.
     ask(&namespace, "north", "2");
@@ -89,6 +76,7 @@ fn masters_are_made_changed_one_at_a_time_kept_put_back_and_deleted() {
     // With a third one the change goes through; the home was kept before.
     master(&namespace, "east");
     comes(&namespace, "north", ".status.phase", "BackingUp");
+    bridge.until(&["east", "north", "south"], |name, one| name != "north" || is_held(one));
     comes(&namespace, "north", ".status.phase", "Running");
     let now = json_of(&namespace, &["get", "pod", "north-0"])["metadata"]["uid"].clone();
     assert_ne!(now, first);
@@ -122,12 +110,16 @@ fn masters_are_made_changed_one_at_a_time_kept_put_back_and_deleted() {
         assert!(events.iter().any(|one| one["reason"] == reason), "{reason} is in no event");
     }
 
+    // It is given builds again; of the third nobody has said how it is reached.
+    bridge.until(&["east", "north", "south"], |name, one| name == "east" || is_given_builds(one));
+
     // A killed leader is replaced, and a master that is deleted leaves its home.
     drop(operators.remove(0));
     let gone = ["delete", "jenkinscontroller", "south", "--timeout=60s"];
     namespace.kubectl(&gone).unwrap();
     assert!(namespace.kubectl(&["get", "statefulset", "south"]).is_err());
     namespace.kubectl(&["get", "pvc", "south-home"]).unwrap();
+    bridge.until(&["east", "north"], |_, _| true);
     let delete = json!({"spec": {"deletion": "delete"}}).to_string();
     namespace
         .kubectl(&["patch", "jenkinscontroller", "east", "--type=merge", "--patch", &delete])
@@ -166,7 +158,7 @@ fn a_place_for_builds_is_made_once_its_cluster_is_ready_and_goes_with_its_resour
     cluster
         .kubectl(&["wait", "--for=condition=Established", "crd/clusters.cluster.x-k8s.io"])
         .unwrap();
-    let _operator = Operator::start(&namespace);
+    let _operator = operator(&namespace);
     let builds = format!("{}-builds", namespace.name);
     namespace.create(&json!({"apiVersion": "cluster.x-k8s.io/v1beta1", "kind": "Cluster",
         "metadata": {"name": "frankfurt"}}));

@@ -7,11 +7,11 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use pilotfish_images::{Config, Image, Layer, accounts};
+use pilotfish_images::{Config, Layer, accounts};
 use pilotfish_kubernetes::{BUSYBOX, Cluster, REGISTRY};
 use serde_json::json;
 
-use crate::support::{Namespace, agent_image, bridge_image, cluster, given, repository};
+use crate::support::{Namespace, agent_image, bridge_image, cluster, given, images, repository};
 
 /// Where the recipe says that kaniko is.
 const PROGRAM: &str = "PILOTFISH_TEST_KANIKO";
@@ -25,9 +25,7 @@ const DOCKERFILE: &str =
 
 /// The files of kaniko's image as its own recipe lays them out, with a busybox as in those named debug.
 fn kaniko_image(cluster: &Cluster, program: &Path) {
-    let busybox = Path::new("/bin/busybox");
-    let names = Command::new(busybox).arg("--list").output().unwrap();
-    let names = String::from_utf8(names.stdout).unwrap();
+    let busybox = Path::new(images::BUSYBOX);
     let layer = accounts(Layer::new())
         .directory("kaniko", 0o777, 0)
         .copy("kaniko/executor", 0o755, program)
@@ -36,7 +34,7 @@ fn kaniko_image(cluster: &Cluster, program: &Path) {
         .file("etc/nsswitch.conf", 0o644, "hosts: files dns\n")
         .copy("busybox/busybox", 0o755, busybox)
         .link("bin/sh", "/busybox/sh");
-    let links = names.lines().filter(|name| *name != "busybox");
+    let links = images::applets().into_iter().filter(|name| name != "busybox");
     let layer =
         links.fold(layer, |layer, name| layer.link(&format!("busybox/{name}"), "/busybox/busybox"));
     let config = Config {
@@ -49,12 +47,7 @@ fn kaniko_image(cluster: &Cluster, program: &Path) {
         entrypoint: vec!["/kaniko/executor".into()],
         ..Config::default()
     };
-    let dir = tempfile::tempdir().unwrap();
-    let archive = dir.path().join("kaniko.tar");
-    let mut image = Image::new(config, 0);
-    image.layer("pilotfish-kubernetes", |writer| layer.write_to(writer, 0)).unwrap();
-    image.write(&archive, IMAGE).unwrap();
-    cluster.import(&archive).unwrap();
+    images::give(cluster, IMAGE, config, &layer);
 }
 
 /// A catalog with the shipped stage, one before it that writes the Dockerfile, and one after it that takes its output.

@@ -2,5 +2,7 @@
 
 mod agents;
 mod containers;
+mod demand;
+mod fence;
 mod kaniko;
 mod runs;

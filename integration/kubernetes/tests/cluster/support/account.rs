@@ -30,6 +30,11 @@ impl Account {
         ] {
             namespace.create(&object);
         }
+        Self::of(namespace, name)
+    }
+
+    /// One that is there.
+    pub fn of(namespace: &Namespace<'_>, name: &str) -> Self {
         let token = namespace.kubectl(&["create", "token", name]).unwrap();
         let raw = ["config", "view", "--raw", "--output", "json"];
         let mut config: Value = serde_json::from_str(&namespace.kubectl(&raw).unwrap()).unwrap();

@@ -1,12 +1,12 @@
 //! Simulated masters as the operator makes them: their image, their volumes, and waiting for them.
 
-use std::path::PathBuf;
-use std::process::Command;
+use std::path::{Path, PathBuf};
 
-use pilotfish_images::{Config, Image, Layer, USER, accounts, busybox_layer};
+use pilotfish_images::{Config, Layer, USER, accounts, busybox_layer};
 use pilotfish_kubernetes::Cluster;
 use serde_json::{Value, json};
 
+use super::images::{BUSYBOX, applets, give};
 use super::{Namespace, apply, given, repository};
 
 /// Starts as the official image does, and reads no home of a newer one.
@@ -41,11 +41,7 @@ pub fn image(cluster: &Cluster) {
     if given_before.exists() {
         return;
     }
-    let busybox = std::path::Path::new("/bin/busybox");
-    let names = Command::new(busybox).arg("--list").output().unwrap();
-    let names: Vec<String> =
-        String::from_utf8(names.stdout).unwrap().lines().map(str::to_owned).collect();
-    let layer = busybox_layer(accounts(Layer::new()), busybox, &names)
+    let layer = busybox_layer(accounts(Layer::new()), Path::new(BUSYBOX), &applets())
         .directory("tmp", 0o1777, 0)
         .directory("var/jenkins_home", 0o755, USER)
         .copy("usr/local/bin/pilotfish-fleet", 0o755, &given("PILOTFISH_TEST_MASTER"))
@@ -57,12 +53,7 @@ pub fn image(cluster: &Cluster) {
         entrypoint: vec!["/usr/local/bin/jenkins.sh".into()],
         ..Config::default()
     };
-    let dir = tempfile::tempdir().unwrap();
-    let archive = dir.path().join("master.tar");
-    let mut image = Image::new(config, 0);
-    image.layer("pilotfish-kubernetes", |writer| layer.write_to(writer, 0)).unwrap();
-    image.write(&archive, IMAGE).unwrap();
-    cluster.import(&archive).unwrap();
+    give(cluster, IMAGE, config, &layer);
     std::fs::write(given_before, IMAGE).unwrap();
 }
 

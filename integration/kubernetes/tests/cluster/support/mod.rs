@@ -1,8 +1,12 @@
 //! What the tests of the cluster share.
 
 pub mod account;
+pub mod chart;
 pub mod controller;
+pub mod front;
+pub mod images;
 pub mod masters;
+pub mod process;
 pub mod storm;
 
 use std::io::Write as _;
