@@ -178,12 +178,16 @@ pub fn tree_map(
     entries.into_iter().fold(map, put)
 }
 
-/// A throwable in the smallest form that a JVM accepts: no stack trace, no cause.
+/// A throwable with no stack trace and no cause.
+///
+/// Its list of suppressed exceptions is empty. Without the list a JVM would take it for one that can have none, and
+/// `addSuppressed` would do nothing: a controller adds there from where it called the agent, which people read in logs.
 #[must_use]
 pub fn throwable(class: &'static Class, message: impl Into<Datum>) -> Object {
     Object::new(class)
         .with("detailMessage", message)
         .with("stackTrace", Datum::Array(&STACK_TRACE_ARRAY, Vec::new()))
+        .with("suppressedExceptions", Object::new(&EMPTY_LIST))
 }
 
 fn saturating(count: usize) -> i32 {

@@ -212,6 +212,15 @@ fn throwables() -> Vec<(String, Datum)> {
             "throwable-cause",
             jdk::throwable(&jdk::ILLEGAL_STATE, "outer").with("cause", inner).into(),
         ),
+        (
+            "throwable-suppressing",
+            jdk::throwable(&jdk::IO_EXCEPTION, "outer")
+                .with(
+                    "suppressedExceptions",
+                    jdk::array_list(vec![file(&jdk::NO_SUCH_FILE).into()]),
+                )
+                .into(),
+        ),
     ]));
     out
 }

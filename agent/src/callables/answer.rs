@@ -49,7 +49,11 @@ impl From<FileError> for Throwable {
 }
 
 fn to_throwable(error: &FileError) -> Throwable {
-    let throwable = without_cause(error);
+    let mut throwable = without_cause(error);
+    if !error.suppressed().is_empty() {
+        // Ten of each at most, and operations nest few of them.
+        throwable = throwable.suppressing(error.suppressed().iter().map(to_throwable).collect());
+    }
     match error.cause() {
         Some(cause) => throwable.caused_by(to_throwable(cause)),
         None => throwable,

@@ -183,6 +183,8 @@ public final class ReadBack {
         expected.put("throwable-access-denied", value -> value instanceof AccessDeniedException e
                 && "/a".equals(e.getFile()) && "/b".equals(e.getOtherFile()));
         expected.put("throwable-not-empty", value -> value instanceof DirectoryNotEmptyException e && "/a".equals(e.getFile()));
+        expected.put("throwable-suppressing", value -> value instanceof IOException e && e.getSuppressed().length == 1
+                && e.getSuppressed()[0] instanceof NoSuchFileException);
         expected.put("throwable-cause", value -> value instanceof IllegalStateException e
                 && e.getCause() instanceof IOException cause && cause.getMessage().equals("inner") && cause.getCause() == null);
     }
@@ -191,8 +193,10 @@ public final class ReadBack {
         expected.put("throwable-" + name, value -> {
             Throwable thrown = (Throwable) value;
             thrown.printStackTrace(new java.io.PrintStream(OutputStreamToNowhere.INSTANCE));
-            return thrown.getClass() == type && "why".equals(thrown.getMessage()) && thrown.getCause() == null
-                    && thrown.getSuppressed().length == 0 && thrown.getStackTrace().length == 0;
+            boolean bare = thrown.getSuppressed().length == 0 && thrown.getStackTrace().length == 0;
+            thrown.addSuppressed(new Exception("where the controller called"));
+            return bare && thrown.getClass() == type && "why".equals(thrown.getMessage()) && thrown.getCause() == null
+                    && thrown.getSuppressed().length == 1;
         });
     }
 

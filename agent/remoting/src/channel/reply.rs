@@ -155,6 +155,14 @@ impl Throwable {
         self
     }
 
+    /// With suppressed exceptions (`Throwable.getSuppressed()`): what else went wrong, shown with it in logs.
+    #[must_use]
+    pub fn suppressing(mut self, suppressed: Vec<Throwable>) -> Self {
+        let suppressed = suppressed.into_iter().map(Throwable::into_datum).collect();
+        self.object = self.object.with("suppressedExceptions", jdk::array_list(suppressed));
+        self
+    }
+
     /// What `toString()` gives at the peer.
     #[must_use]
     pub fn summary(&self) -> &str {

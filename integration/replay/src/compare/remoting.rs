@@ -88,6 +88,13 @@ impl Comparison<'_, '_> {
                 Err(_) => self.at(name.as_ref(), |this| this.differ(show(value), "no such field")),
             }
         }
+        // What is in the list means nothing, but a throwable without it takes no suppressed exceptions, and the controller
+        // adds there from where it called.
+        let listed =
+            |node: Node<'_>| node.field("suppressedExceptions").is_ok_and(|list| !list.is_null());
+        if listed(expected) && !listed(actual) {
+            self.at("suppressedExceptions", |this| this.differ("a list", "null"));
+        }
     }
 }
 

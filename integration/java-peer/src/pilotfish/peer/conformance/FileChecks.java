@@ -45,6 +45,13 @@ final class FileChecks {
             same(false, node.on(at("a"), new FilePath.Exists()), "Exists after DeleteRecursive");
             node.on(at("a"), new FilePath.DeleteRecursive());
         });
+        checks.check("file: why something cannot be deleted", () -> {
+            node.on(at("plain"), new FilePath.Write(TEXT, "UTF-8"));
+            Throwable[] why = thrown(IOException.class, () -> node.on(at("plain/below"), new FilePath.DeleteRecursive())).getSuppressed();
+            require(why.length > 0 && why[0].getSuppressed().length > 0, Arrays.toString(why));
+            String first = why[0].getSuppressed()[0].toString();
+            require(first.endsWith("Not a directory"), first);
+        });
         checks.check("file: write and read text", () -> {
             node.on(at("new/text"), new FilePath.Write(TEXT, "UTF-8"));
             same(TEXT, node.on(at("new/text"), new FilePath.ReadToString()), "ReadToString");
