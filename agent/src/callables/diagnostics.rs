@@ -170,7 +170,9 @@ fn export_table<'a>(_: &'a Connection, call: &'a Call, _: Node<'a>) -> BoxFuture
 /// What a page of system properties can show of a program that is not Java.
 fn properties(connection: &Connection, _: Node<'_>) -> Result<Datum, Throwable> {
     let context = &connection.context;
-    let variable = |name| context.environment.get(name).unwrap_or_default().to_owned();
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let (user, home) = account(&passwd, rustix::process::getuid().as_raw());
+    let home = home.or_else(|| context.environment.get("HOME")).unwrap_or("?").to_owned();
     let directory = std::env::current_dir().unwrap_or_default();
     let properties: BTreeMap<&str, String> = BTreeMap::from([
         ("file.encoding", "UTF-8".to_owned()),
@@ -179,15 +181,28 @@ fn properties(connection: &Connection, _: Node<'_>) -> Result<Datum, Throwable> 
         ("line.separator", "\n".to_owned()),
         ("os.arch", os_arch().to_owned()),
         ("os.name", os_name().to_owned()),
+        ("os.version", rustix::system::uname().release().to_string_lossy().into_owned()),
         ("path.separator", ":".to_owned()),
         ("pilotfish.remoting.version", context.remoting_version.to_owned()),
         ("pilotfish.version", env!("CARGO_PKG_VERSION").to_owned()),
         ("user.dir", directory.to_string_lossy().into_owned()),
-        ("user.home", variable("HOME")),
-        ("user.name", variable("USER")),
+        ("user.home", home),
+        ("user.name", user.unwrap_or("?").to_owned()),
     ]);
     let pairs = properties.iter().map(|(name, value)| (*name, value.as_str()));
     Ok(jdk::tree_map(&jdk::TREE_MAP, None, entries(pairs)).into())
+}
+
+/// Name and home of a user, as Java's `user.name` and `user.home` have them: a service has no `USER` in its environment.
+fn account(passwd: &str, uid: u32) -> (Option<&str>, Option<&str>) {
+    let entry = passwd.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        let mine = fields.get(2)?.parse() == Ok(uid);
+        mine.then_some((*fields.first()?, *fields.get(5)?))
+    });
+    entry.map_or((None, None), |(name, home)| {
+        (Some(name), Some(home).filter(|home| !home.is_empty()))
+    })
 }
 
 fn threads(_: &Connection, _: &Call, _: Node<'_>) -> Result<Job, Throwable> {
@@ -210,6 +225,14 @@ fn threads(_: &Connection, _: &Call, _: Node<'_>) -> Result<Job, Throwable> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_user_is_found_by_number() {
+        let passwd = "root:x:0:0:root:/root:/bin/bash\nbad\njenkins:x:1000:1000::/home/jenkins:/bin/sh\nbare:x:7:7:::\n";
+        assert_eq!(account(passwd, 1000), (Some("jenkins"), Some("/home/jenkins")));
+        assert_eq!(account(passwd, 7), (Some("bare"), None));
+        assert_eq!(account(passwd, 10), (None, None));
+    }
 
     #[test]
     fn local_addresses_are_found_once_and_without_loopback() {

@@ -134,10 +134,9 @@ fn space(path: &Path) -> Datum {
 fn memory(_: &Connection, _: &Call, _: Node<'_>) -> Result<Job, Throwable> {
     Ok(Box::new(|_| {
         let Ok(meminfo) = std::fs::read_to_string("/proc/meminfo") else { return Ok(Datum::Null) };
-        let available =
-            bytes_of(&meminfo, "MemAvailable").or_else(|| bytes_of(&meminfo, "MemFree"));
         Ok(Object::new(&MEMORY_USAGE_2)
-            .with("availablePhysicalMemory", available.unwrap_or(-1))
+            // What the kernel could free is not in it: the figures of all nodes are of one kind.
+            .with("availablePhysicalMemory", bytes_of(&meminfo, "MemFree").unwrap_or(-1))
             .with("availableSwapSpace", bytes_of(&meminfo, "SwapFree").unwrap_or(-1))
             .with("totalPhysicalMemory", bytes_of(&meminfo, "MemTotal").unwrap_or(-1))
             .with("totalSwapSpace", bytes_of(&meminfo, "SwapTotal").unwrap_or(-1))
