@@ -231,6 +231,7 @@ class Bridge {
         return [
             plan: plan, digest: signed.digest, id: signed.build,
             token: Secret.fromString(answer.json.build.token).encryptedValue, // never stored in the clear
+            names: build.getEnvironment(TaskListener.NULL).keySet().findAll { it != it.toUpperCase() } as List,
             label: label, pod: pod.yaml, containers: pod.names, sockets: pod.sockets, has: has,
             build: "${identity.job}#${identity.build}".toString(),
             results: [:], outputs: [:], places: [:], tries: 0, tests: [:],

@@ -159,6 +159,11 @@ class Plans {
         }
         // `withEnv` takes away variables without text (`hudson.EnvVars.override`).
         String empty = all.findAll { it.value == '' }.collect { "export ${it.key}=\n" }.join('')
+        // Jenkins keeps the name that was there first where two differ in case only: `TEXT` is set as the parameter `text`.
+        List secrets = (stage.credentials ?: []).findAll { !it.optional }.collectMany { [it.variable, it.username_variable] }
+        Map taken = (run.names ?: []).collectEntries { [it.toLowerCase(), it] }
+        empty += (all.findAll { it.value != '' }.keySet() + secrets.findAll()).findAll { taken[it.toLowerCase()] && taken[it.toLowerCase()] != it }
+            .collect { "export ${it}=\"\$${taken[it.toLowerCase()]}\"\n" }.join('')
         String start = step.shell == 'bash' ? '#!/usr/bin/env bash\nset -eu -o pipefail\n' : '{ set -eu +x; } 2> /dev/null\n'
         return [environment: all.findAll { it.value != '' }.collect { "${it.key}=${it.value}".toString() },
             text: start + empty + step.script, container: run.sockets ? null : place]

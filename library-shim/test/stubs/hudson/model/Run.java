@@ -10,7 +10,8 @@ public class Run<J, R> {
     private final int number;
     private final long started;
     public final ParametersAction parameters = new ParametersAction();
-    public final Map<String, String> environment = new TreeMap<>();
+    /** As `hudson.EnvVars`: the case of a name does not count, and the name that was there first stays. */
+    public final Map<String, String> environment = new TreeMap<>(String.CASE_INSENSITIVE_ORDER);
 
     public Run(String job, int number, long started) {
         this.parent = new Item(job);

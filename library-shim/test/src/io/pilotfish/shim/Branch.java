@@ -17,7 +17,7 @@ final class Branch implements Serializable {
     final Closure<?> body;
     final int line;
     final ArrayList<Branch> children = new ArrayList<>();
-    TreeMap<String, String> environment = new TreeMap<>();
+    TreeMap<String, String> environment = new TreeMap<>(String.CASE_INSENSITIVE_ORDER);
     String directory;
     Continuable code;
     /** What it goes on with; none while it waits for a body or for a step that hangs. */

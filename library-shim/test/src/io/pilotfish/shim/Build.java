@@ -44,6 +44,7 @@ final class Build {
 
     void parameter(String name, Object value) {
         current.rawBuild.parameters.getParameters().add(new ParameterValue(name, value, false));
+        current.rawBuild.environment.put(name, value.toString());
     }
 
     void secret(String name) {
@@ -57,7 +58,7 @@ final class Build {
         Jenkins.get().getGlobalNodeProperties().clear();
         Jenkins.get().getGlobalNodeProperties().add(property);
         Steps.world = world;
-        Outcome end = engine.run(library.call(options), directory);
+        Outcome end = engine.run(library.call(options), directory, current.rawBuild.environment);
         if (end.isFailure()) current.worsen("FAILURE");
         return end;
     }

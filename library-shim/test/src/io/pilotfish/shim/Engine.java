@@ -39,7 +39,13 @@ final class Engine {
 
     /** Runs a piece of code to its end. */
     Outcome run(Continuable code, String directory) throws Exception {
+        return run(code, directory, Map.of());
+    }
+
+    /** Runs the code of a build, which has variables of its own. */
+    Outcome run(Continuable code, String directory, Map<String, String> environment) throws Exception {
         Branch main = new Branch(null, null, null, 0);
+        main.environment.putAll(environment);
         main.code = code;
         main.directory = directory;
         branches.add(main);

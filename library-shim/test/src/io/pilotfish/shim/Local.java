@@ -37,6 +37,7 @@ final class Local {
             Build build = new Build("team-a/web", 2, STARTED + 1000, bridge.url, bridge.key, bridge.token);
             build.parameter("PILOTFISH_PLAN", digest);
             build.parameter("ENVIRONMENT", "test");
+            build.parameter("upstream", "the case of a name does not count in Jenkins");
             build.secret("DEPLOY_PASSWORD");
             build.current.rawBuild.parameters.getParameters().add(new RunParameterValue("UPSTREAM", "p-sh", "15"));
             LocalWorld world = new LocalWorld(build.current);
