@@ -36,7 +36,8 @@ pub fn run(context: &Context, options: &Options) -> Done {
     campaign(context, options)
 }
 
-/// Two hundred builds, always the same; and some with three replicas on PostgreSQL, whose leader is killed.
+/// Two hundred builds, always the same; some with three replicas on PostgreSQL, whose leader is killed; and some on agents on
+/// demand, each of which may have one.
 pub fn short(context: &Context) -> Done {
     let options = |builds, seed, bridges| Options {
         builds,
@@ -48,7 +49,8 @@ pub fn short(context: &Context) -> Done {
         more: Vec::new(),
     };
     campaign(context, &options(200, 8, 1))?;
-    campaign(context, &options(100, 11, 3))
+    campaign(context, &options(100, 11, 3))?;
+    campaign(context, &Options { masters: Some(2), agents: true, ..options(40, 8, 1) })
 }
 
 fn campaign(context: &Context, options: &Options) -> Done {
