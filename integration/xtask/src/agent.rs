@@ -19,7 +19,7 @@ pub fn release(context: &Context) -> Done<PathBuf> {
 /// Builds the agent as the tests use it.
 pub fn debug(context: &Context) -> Done<PathBuf> {
     tools::need(&tools::CC)?;
-    let [agent] = context.programs(["pilotfish-agent"])?;
+    let agent = context.program("pilotfish-agent")?;
     Ok(agent)
 }
 

@@ -47,17 +47,14 @@ impl Context {
         command
     }
 
-    /// Builds programs of the workspace as its tests use them, and returns where they are.
+    /// Builds a program of the workspace as its tests use it, and returns where it is.
     ///
-    /// Whichever are named, every crate gets the features that the whole workspace asks of it, those of
+    /// Whichever is named, every crate gets the features that the whole workspace asks of it, those of
     /// its tests included: so nothing that `cargo test --workspace` has compiled is compiled again.
-    pub fn programs<const N: usize>(&self, names: [&str; N]) -> Done<[PathBuf; N]> {
+    pub fn program(&self, name: &str) -> Done<PathBuf> {
         let mut cargo = self.cargo(["build", "--workspace"]);
-        for name in names {
-            cargo.args(["--bin", name]);
-        }
-        run(cargo.args(["--test", FEATURES_OF_TESTS]))?;
-        Ok(names.map(|name| self.target.join(&self.triple).join("debug").join(name)))
+        run(cargo.args(["--bin", name, "--test", FEATURES_OF_TESTS]))?;
+        Ok(self.target.join(&self.triple).join("debug").join(name))
     }
 
     /// A command in the repository.

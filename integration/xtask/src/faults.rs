@@ -43,7 +43,7 @@ pub fn short(context: &Context) -> Done {
 
 fn campaign(context: &Context, peer: &Peer, agent: &Path, options: &Options) -> Done {
     let logs = context.target.join(if options.tcp { "faults-tcp" } else { "faults" });
-    let [faults] = context.programs(["pilotfish-faults"])?;
+    let faults = context.program("pilotfish-faults")?;
     let mut faults = context.command(faults);
     faults.arg("--agent").arg(agent).arg("--classes").arg(peer.classes()).arg("--logs").arg(logs);
     faults.arg("--faults").arg(options.faults.to_string());

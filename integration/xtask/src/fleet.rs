@@ -59,7 +59,7 @@ fn campaign(context: &Context, options: &Options) -> Done {
         Options { agents: true, .. } => "agents",
         _ => "chaos",
     };
-    let [fleet] = context.programs(["pilotfish-fleet"])?;
+    let fleet = context.program("pilotfish-fleet")?;
     let mut fleet = context.command(fleet);
     fleet.arg(kind).arg("--directory").arg(context.target.join("fleet"));
     if options.agents {

@@ -43,7 +43,7 @@ pub fn build(context: &Context, flavours: &[&str], release: bool, more: &[&str])
         images.args(["--release", "--"]);
         images
     } else {
-        let [images] = context.programs(["pilotfish-images"])?;
+        let images = context.program("pilotfish-images")?;
         context.command(images)
     };
     images.args(flavours).arg("--out").arg(&out).arg("--root").arg(&context.root);
@@ -75,7 +75,7 @@ pub fn build(context: &Context, flavours: &[&str], release: bool, more: &[&str])
 /// A program as the tests use it, without what a debugger needs: what it is copied into is made for the
 /// programs as they are shipped.
 pub fn small_debug(context: &Context, name: &'static str) -> Done<PathBuf> {
-    let [program] = context.programs([name])?;
+    let program = context.program(name)?;
     let small = context.target.join(format!("{name}-small"));
     run_command(context.command("strip").arg("-o").arg(&small).arg(program))?;
     Ok(small)

@@ -208,7 +208,7 @@ fn state(context: &Context) -> PathBuf {
 
 /// The harness, built; not by `cargo run`, which would hold its lock while the cluster comes up.
 fn harness(context: &Context) -> Done<Command> {
-    let [harness] = context.programs(["pilotfish-kubernetes"])?;
+    let harness = context.program("pilotfish-kubernetes")?;
     let mut command = context.command(harness);
     command.arg("--state").arg::<&Path>(&state(context));
     Ok(command)

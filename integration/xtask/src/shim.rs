@@ -27,7 +27,7 @@ const JARS: [maven::File; 3] = [
 pub fn run_it(context: &Context) -> Done {
     tools::need(&tools::CC)?;
     tools::need(&tools::JAVAC)?;
-    let [bridge] = context.programs(["pilotfish-bridge"])?;
+    let bridge = context.program("pilotfish-bridge")?;
     let jars = maven::fetch(context, &JARS, "library-shim-lib")?;
     let library = context.root.join("library-shim");
     let classes = context.fresh_dir("library-shim")?;

@@ -62,7 +62,7 @@ fn replay(context: &Context) -> Done {
 
 /// Every recording against an agent.
 pub fn replay_with(context: &Context, agent: &Path) -> Done {
-    let [replay] = context.programs(["pilotfish-replay"])?;
+    let replay = context.program("pilotfish-replay")?;
     let mut replay = context.command(replay);
     run_command(replay.arg("--agent").arg(agent))
 }
