@@ -2,14 +2,18 @@
 
 use std::sync::Arc;
 
-use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
+use sqlx::any::{AnyArguments, AnyRow};
+use sqlx::query::Query;
+use sqlx::{Any, AnyConnection, AssertSqlSafe, Database as _, Row as _, Sqlite};
 
 use super::{Store, StoreError};
 use crate::service::state::StoredPlan;
 
 /// The most events of one build.
 const EVENTS_OF_BUILD: i64 = 100_000;
+/// Columns of a new plan and of a new build.
+const PLAN_COLUMNS: usize = 4;
+const BUILD_COLUMNS: usize = 7;
 
 /// A build that was given a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -303,35 +307,35 @@ impl Store {
     }
 }
 
-/// Puts builds that are there for the first time in with one statement, and their plans before them with
-/// another; each costs a trip to the thread of the database. A build that was there already is looked up.
+/// Puts builds that are there for the first time in, and before them their plans: for all of them two
+/// statements, and where the database takes both at once (SQLite does) one trip to its thread. A build that
+/// was there already is looked up.
 pub(super) async fn insert_builds(
     connection: &mut AnyConnection,
     all: &[(&BuildRow, Option<&StoredPlan>)],
 ) -> Result<Vec<BuildRow>, StoreError> {
-    let plans: Vec<_> = all.iter().filter_map(|(row, plan)| Some((row, (*plan)?))).collect();
+    let plans: Vec<_> = all.iter().filter_map(|(row, plan)| Some((*row, (*plan)?))).collect();
+    let mut before = String::new();
     if !plans.is_empty() {
         let statement = format!(
             "INSERT INTO plans (digest, controller, body, created_at) VALUES {} \
              ON CONFLICT (digest) DO NOTHING",
-            places(plans.len(), 4)
+            places(0, plans.len(), PLAN_COLUMNS)
         );
-        let mut query = sqlx::query(AssertSqlSafe(statement));
-        for (row, plan) in plans {
-            query = query
-                .bind(row.digest.clone())
-                .bind(row.controller.clone())
-                .bind(plan.text.clone())
-                .bind(row.created_at);
+        if connection.backend_name() == Sqlite::NAME {
+            before = statement + "; ";
+        } else {
+            let query = sqlx::query(AssertSqlSafe(statement));
+            bind_plans(query, &plans).execute(&mut *connection).await?;
         }
-        query.execute(&mut *connection).await?;
     }
+    let plans = if before.is_empty() { &[] } else { plans.as_slice() };
     let statement = format!(
-        "INSERT INTO builds (id, controller, job, number, started_ms, digest, created_at) VALUES {} \
-         ON CONFLICT (controller, job, number, started_ms) DO NOTHING RETURNING id",
-        places(all.len(), 7)
+        "{before}INSERT INTO builds (id, controller, job, number, started_ms, digest, created_at) \
+         VALUES {} ON CONFLICT (controller, job, number, started_ms) DO NOTHING RETURNING id",
+        places(plans.len() * PLAN_COLUMNS, all.len(), BUILD_COLUMNS)
     );
-    let mut query = sqlx::query(AssertSqlSafe(statement));
+    let mut query = bind_plans(sqlx::query(AssertSqlSafe(statement)), plans);
     for (build, _) in all {
         query = query
             .bind(build.id.clone())
@@ -359,10 +363,26 @@ pub(super) async fn insert_builds(
     Ok(rows)
 }
 
-/// `($1, $2), ($3, $4)`: places for the values of rows.
-fn places(rows: usize, columns: usize) -> String {
+/// The values of rows of `plans`, in the order of their columns.
+fn bind_plans<'q>(
+    mut query: Query<'q, Any, AnyArguments>,
+    plans: &[(&BuildRow, &StoredPlan)],
+) -> Query<'q, Any, AnyArguments> {
+    for (row, plan) in plans {
+        query = query
+            .bind(row.digest.clone())
+            .bind(row.controller.clone())
+            .bind(plan.text.clone())
+            .bind(row.created_at);
+    }
+    query
+}
+
+/// `($1, $2), ($3, $4)`: places for the values of rows, after so many other values.
+fn places(after: usize, rows: usize, columns: usize) -> String {
     let row = |row: usize| {
-        let all: Vec<String> = (1..=columns).map(|at| format!("${}", row * columns + at)).collect();
+        let first = after + row * columns;
+        let all: Vec<String> = (1..=columns).map(|at| format!("${}", first + at)).collect();
         format!("({})", all.join(", "))
     };
     (0..rows).map(row).collect::<Vec<_>>().join(", ")

@@ -15,9 +15,13 @@ use tokio::time::MissedTickBehavior;
 
 /// How often the log is looked at.
 const EVERY: Duration = Duration::from_secs(1);
-/// The longest log, in pages of 4 KiB: 128 MiB. Only a service that writes without a pause comes to that,
+/// The longest log, in pages of 4 KiB: 256 MiB. Only a service that writes without a pause comes to that,
 /// because the log begins anew when all of it has been moved and nobody writes. Then writers wait once.
-const LONGEST: i64 = 32_768;
+const LONGEST: i64 = 65_536;
+/// So few pages are moved in a moment, so that writers may wait for it.
+const FEW: i64 = 128;
+/// How often it is tried to leave few pages; each time takes less, as less was written meanwhile.
+const TRIES: usize = 5;
 const PASSIVE: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 const RESTART: &str = "PRAGMA wal_checkpoint(RESTART)";
 
@@ -61,16 +65,19 @@ async fn step(
     connection: &mut AnyConnection,
     file: Option<&Arc<ManuallyDrop<File>>>,
 ) -> Result<(), sqlx::Error> {
-    if checkpoint(connection, PASSIVE).await? < LONGEST {
+    if checkpoint(connection, PASSIVE).await?.pages < LONGEST {
         return Ok(());
     }
     // To begin anew, all of the file must be on the disk, and writers wait for that. So what is in it by
-    // now goes there first, and then what came in that time: little is left to wait for.
-    for _ in 0..2 {
+    // now goes there first, and then what came in that time, until little is left to wait for.
+    for _ in 0..TRIES {
         if let Some(file) = file.map(Arc::clone) {
             let _ = tokio::task::spawn_blocking(move || file.sync_data()).await;
         }
-        checkpoint(connection, PASSIVE).await?;
+        let log = checkpoint(connection, PASSIVE).await?;
+        if log.pages - log.moved <= FEW {
+            break;
+        }
     }
     checkpoint(connection, RESTART).await?;
     Ok(())
@@ -84,13 +91,19 @@ async fn database_file(connection: &mut AnyConnection) -> Option<Arc<ManuallyDro
     File::open(path).ok().map(|file| Arc::new(ManuallyDrop::new(file)))
 }
 
-/// Pages in the log; -1 while another connection moves it.
+/// Pages of the log, and how many of them are in the file; both are -1 while another connection moves them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Log {
+    pages: i64,
+    moved: i64,
+}
+
 async fn checkpoint(
     connection: &mut AnyConnection,
     statement: &'static str,
-) -> Result<i64, sqlx::Error> {
+) -> Result<Log, sqlx::Error> {
     let row = sqlx::query(statement).fetch_one(connection).await?;
-    row.try_get(1)
+    Ok(Log { pages: row.try_get(1)?, moved: row.try_get(2)? })
 }
 
 #[cfg(test)]
@@ -109,10 +122,11 @@ mod tests {
             let digest = number.to_string();
             store.save_plan(&digest, "c", "plan", number).await.unwrap();
             // Less than nothing where the store's own task moves it at this moment.
-            assert_ne!(checkpoint(&mut other, PASSIVE).await.unwrap(), 0);
+            assert_ne!(checkpoint(&mut other, PASSIVE).await.unwrap().pages, 0);
         }
         assert!(database_file(&mut other).await.unwrap().metadata().unwrap().len() > 0);
-        checkpoint(&mut other, RESTART).await.unwrap();
+        let log = checkpoint(&mut other, RESTART).await.unwrap();
+        assert_eq!(log.pages, log.moved);
         store.save_plan("last", "c", "plan", 20).await.unwrap();
         other.close().await.unwrap();
         store.close().await;
