@@ -73,6 +73,9 @@ pub enum BridgeError {
     /// The file of forges cannot be used. All of its problems are here.
     #[error("the file of forges has {} problem(s):{}", .0.len(), listed(.0))]
     Forges(Vec<Problem>),
+    /// The file about the archive cannot be used. All of its problems are here.
+    #[error("the file about the archive has {} problem(s):{}", .0.len(), listed(.0))]
+    Archive(Vec<Problem>),
     /// The file of agents cannot be used. All of its problems are here.
     #[error("the file of agents has {} problem(s):{}", .0.len(), listed(.0))]
     Agents(Vec<Problem>),
@@ -156,6 +159,7 @@ impl BridgeError {
             | Self::Profile(all)
             | Self::Masters(all)
             | Self::Forges(all)
+            | Self::Archive(all)
             | Self::Agents(all) => all,
             _ => &[],
         }

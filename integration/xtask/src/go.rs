@@ -73,6 +73,15 @@ pub const KANIKO: Program = Program {
     patch: None,
 };
 
+/// A server of S3 that checks signatures, and fails when told to. It is built in seconds.
+pub const S3: Program = Program {
+    name: "s3-server",
+    module: "integration/s3-server",
+    package: ".",
+    variables: &[],
+    patch: None,
+};
+
 /// Nothing of these runs for its speed. Without inlining and debugging information a build takes
 /// about three quarters of the time.
 const COMPILER: &str = "all=-l -dwarf=false";

@@ -6,7 +6,9 @@ use clap::Args;
 
 use crate::budget::{self, Part};
 use crate::context::{Context, Done, run as run_command};
-use crate::{agent, arm64, dist, faults, fleet, fuzz, kubernetes, lint, peer, reader, shim, tools};
+use crate::{
+    agent, arm64, dist, faults, fleet, fuzz, go, kubernetes, lint, peer, reader, shim, tools,
+};
 
 /// Options of `cargo xtask test`.
 #[derive(Debug, Args)]
@@ -53,7 +55,15 @@ fn unit(context: &Context) -> Done {
         );
         println!("PostgreSQL are SKIPPED. To run them too: apt-get install -y postgresql");
     }
-    run_command(&mut context.cargo(["test", "--workspace", "--no-fail-fast"]))
+    let mut test = context.cargo(["test", "--workspace", "--no-fail-fast"]);
+    if tools::is_there("go") {
+        test.env("PILOTFISH_TEST_S3", go::build(context, &go::S3)?);
+    } else {
+        println!(
+            "Go is not installed: the tests of archives in a bucket are SKIPPED. https://go.dev/dl"
+        );
+    }
+    run_command(&mut test)
 }
 
 fn replay(context: &Context) -> Done {

@@ -1,14 +1,14 @@
 //! Copies what finished builds left at their masters. One replica leads it.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _};
+use sha2::{Digest as _, Sha256};
 
-use super::{Archive, Draft, Kept, KeptArtifact};
+use super::{Archive, ArchiveError, Draft, Kept, KeptArtifact, Object, Writing, hex};
 use crate::masters::Master;
-use crate::rest::{RestError, build_path};
+use crate::rest::{Download, RestError, build_path};
 use crate::service::Service;
 use crate::service::store::{ArchiveRow, StoreError};
 
@@ -18,10 +18,14 @@ const ROUND: i64 = 16;
 const AT_ONCE: usize = 2;
 /// The most artefacts of a build that are listed.
 const ARTIFACTS: usize = 1_000;
-/// Tries: with pauses up to an hour that is a day.
+/// Tries to read from a master: with pauses up to an hour that is a day.
 const TRIES: i64 = 32;
+/// The most bytes of a log: people look at its end, and at nothing of one that is longer.
+const LOG_BYTES: u64 = 1 << 30;
 /// The longest pause, in milliseconds.
 const PAUSE_MS: i64 = 3_600_000;
+/// The most builds that are removed at a time.
+const SWEPT: i64 = 1_000;
 /// Between two removals of what is old.
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
 
@@ -61,14 +65,19 @@ async fn round(service: &Arc<Service>, archive: &Arc<Archive>) -> Result<(), Sto
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn sweep(service: &Service, archive: &Arc<Archive>) -> Result<(), StoreError> {
+pub async fn sweep(service: &Service, archive: &Archive) -> Result<(), StoreError> {
     let keep = i64::try_from(archive.keep.as_millis()).unwrap_or(i64::MAX);
-    for row in service.store.archives(false, service.now_ms().saturating_sub(keep), 1_000).await? {
-        let (place, build) = (Arc::clone(archive), row.build.clone());
-        match tokio::task::spawn_blocking(move || place.remove(&build)).await {
-            Ok(Ok(())) => service.store.forget_archive(&row.build).await?,
-            Ok(Err(error)) => tracing::warn!(build = row.build, %error, "it cannot be removed"),
-            Err(_) => {}
+    let before = service.now_ms().saturating_sub(keep);
+    for row in service.store.archives(false, before, SWEPT).await? {
+        match archive.remove(&row.build).await {
+            Ok(()) => service.store.forget_archive(&row.build).await?,
+            Err(error) => {
+                tracing::warn!(build = row.build, %error, "it cannot be removed");
+                // The others cannot be, either; and new ones wait.
+                if error.is_passing() {
+                    break;
+                }
+            }
         }
     }
     Ok(())
@@ -78,8 +87,10 @@ pub async fn sweep(service: &Service, archive: &Arc<Archive>) -> Result<(), Stor
 enum Trouble {
     /// It will not be.
     Lost(String),
-    /// Not now.
+    /// Its master does not give it now.
     Later(String),
+    /// It cannot be kept now. That is tried as long as builds are kept.
+    Unkept(String),
 }
 
 impl From<RestError> for Trouble {
@@ -91,30 +102,52 @@ impl From<RestError> for Trouble {
     }
 }
 
+impl From<ArchiveError> for Trouble {
+    fn from(error: ArchiveError) -> Self {
+        Self::Unkept(error.to_string())
+    }
+}
+
+impl From<StoreError> for Trouble {
+    fn from(error: StoreError) -> Self {
+        Self::Unkept(error.to_string())
+    }
+}
+
 fn tried(mut row: ArchiveRow, done: Result<(), Trouble>, now_ms: i64) -> ArchiveRow {
+    row.tries = match &done {
+        Ok(()) | Err(Trouble::Lost(_)) => row.tries,
+        Err(Trouble::Later(_)) => row.tries + 1,
+        // Its master has tries left when it can be kept again.
+        Err(Trouble::Unkept(_)) => row.tries.max((row.tries + 1).min(TRIES / 2)),
+    };
     let (state, error) = match done {
         Ok(()) => ("done", String::new()),
         Err(Trouble::Lost(why)) => ("lost", why),
-        Err(Trouble::Later(why)) => {
-            row.tries += 1;
+        Err(Trouble::Later(why)) if row.tries >= TRIES => ("lost", why),
+        Err(Trouble::Later(why) | Trouble::Unkept(why)) => {
             row.next_ms = now_ms + (5_000_i64 << row.tries.clamp(0, 10)).min(PAUSE_MS);
-            (if row.tries >= TRIES { "lost" } else { "due" }, why)
+            ("due", why)
         }
     };
-    if state == "lost" {
-        tracing::warn!(build = row.build, why = error, "a build is not archived");
+    if state != "done" {
+        let (build, tries) = (&row.build, row.tries);
+        tracing::warn!(build, tries, state, why = error, "a build is not archived");
     }
     state.clone_into(&mut row.state);
     row.error = error;
     row
 }
 
-async fn copy(service: &Service, archive: &Arc<Archive>, id: &str) -> Result<(), Trouble> {
-    let store = |error: StoreError| Trouble::Later(error.to_string());
+async fn copy(service: &Service, archive: &Archive, id: &str) -> Result<(), Trouble> {
     let lost = |why: &str| Trouble::Lost(why.to_owned());
-    let build = service.store.routed(id).await.map_err(store)?;
+    // A leader that died had put it here before, when its master may have had more of it.
+    if archive.kept(id).await?.is_some() {
+        return Ok(());
+    }
+    let build = service.store.routed(id).await?;
     let build = build.ok_or_else(|| lost("the bridge does not have it any more"))?;
-    let attempts = service.store.attempts(id).await.map_err(store)?;
+    let attempts = service.store.attempts(id).await?;
     let attempt = attempts.iter().rev().find(|one| one.url.is_some());
     let attempt = attempt.ok_or_else(|| lost("it never ran"))?;
     let path = attempt.url.as_deref().and_then(build_path);
@@ -123,55 +156,35 @@ async fn copy(service: &Service, archive: &Arc<Archive>, id: &str) -> Result<(),
     let master = master.ok_or_else(|| lost("its master is not declared any more"))?;
     let mut kept =
         Kept { attempt: attempt.attempt, master: master.name.clone(), ..Kept::default() };
-    let log = log(&master, &path, &mut kept).await?;
-    let tests = master.client.test_report(&path).await?;
-    let (place, id) = (Arc::clone(archive), build.id);
-    let draft = beside(move || {
-        let draft = place.begin(&id)?;
-        if let Some(log) = &log {
-            draft.log(log)?;
-        }
-        if let Some(tests) = &tests {
-            draft.tests(tests)?;
-        }
-        Ok(draft)
-    });
-    let draft = Arc::new(draft.await?);
+    let draft = archive.begin(&build.id).await?;
+    log(&master, &path, &draft, &mut kept).await?;
+    if let Some(tests) = master.client.test_report(&path).await? {
+        draft.tests(&tests).await?;
+    }
     artifacts(&master, &path, archive.artifact_bytes, &draft, &mut kept).await?;
-    beside(move || draft.finish(&kept)).await
+    draft.finish(&kept).await?;
+    Ok(())
 }
 
-/// Writes, beside the threads that answer requests.
-async fn beside<T: Send + 'static>(
-    write: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> Result<T, Trouble> {
-    match tokio::task::spawn_blocking(write).await {
-        Ok(Ok(written)) => Ok(written),
-        Ok(Err(error)) => Err(Trouble::Later(format!("write it: {error}"))),
-        Err(error) => Err(Trouble::Later(error.to_string())),
-    }
-}
-
-/// The whole log; nothing where it is too large to be asked for.
-async fn log(master: &Master, path: &str, kept: &mut Kept) -> Result<Option<Vec<u8>>, Trouble> {
-    match master.client.log(path, 0).await {
+/// The whole log.
+async fn log(master: &Master, path: &str, draft: &Draft, kept: &mut Kept) -> Result<(), Trouble> {
+    let (from, grows) = master.client.whole_log(path).await?;
+    if grows {
         // The last lines may be written a moment after the result.
-        Ok(piece) if piece.more => Err(Trouble::Later("its log still grows".to_owned())),
-        Ok(piece) => Ok(Some(piece.bytes)),
-        Err(RestError::TooLarge { limit, .. }) => {
-            kept.missing.push(format!("the log has more than {limit} bytes"));
-            Ok(None)
-        }
-        Err(error) => Err(error.into()),
+        return Err(Trouble::Later("its log still grows".to_owned()));
     }
+    if pour(from, draft.write(Object::Log).await?, LOG_BYTES).await?.is_none() {
+        kept.missing.push(format!("the log has more than {LOG_BYTES} bytes"));
+    }
+    Ok(())
 }
 
-/// Keeps the artefacts that fit, by their numbers. One is in memory at a time.
+/// Keeps the artefacts that fit, by their numbers.
 async fn artifacts(
     master: &Master,
     path: &str,
     limit: u64,
-    draft: &Arc<Draft>,
+    draft: &Draft,
     kept: &mut Kept,
 ) -> Result<(), Trouble> {
     let names = master.client.artifacts(path).await?;
@@ -180,20 +193,58 @@ async fn artifacts(
     }
     let mut left = limit;
     for (number, name) in names.into_iter().take(ARTIFACTS).enumerate() {
-        let mut artifact = KeptArtifact { path: name, bytes: None };
+        let mut artifact = KeptArtifact { path: name, ..KeptArtifact::default() };
         if left > 0 {
             match master.client.artifact(path, &artifact.path).await {
-                Ok(bytes) if bytes.len() as u64 <= left => {
-                    left -= bytes.len() as u64;
-                    artifact.bytes = Some(bytes.len() as u64);
-                    let draft = Arc::clone(draft);
-                    beside(move || draft.artifact(number, &bytes)).await?;
+                Ok(from) if from.announced().is_some_and(|bytes| bytes > left) => {}
+                Ok(from) => {
+                    let into = draft.write(Object::Artifact(number)).await?;
+                    if let Some((bytes, sha256)) = pour(from, into, left).await? {
+                        left -= bytes;
+                        (artifact.bytes, artifact.sha256) = (Some(bytes), Some(sha256));
+                    }
                 }
-                Ok(_) | Err(RestError::TooLarge { .. } | RestError::Missing { .. }) => {}
+                Err(RestError::Missing { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
         }
         kept.artifacts.push(artifact);
     }
     Ok(())
+}
+
+/// Keeps what comes from a master: how many bytes, and their digest. Nothing is kept where more than so many
+/// come.
+async fn pour(
+    mut from: Download<'_>,
+    mut into: Box<dyn Writing>,
+    most: u64,
+) -> Result<Option<(u64, String)>, Trouble> {
+    let (mut bytes, mut digest) = (0, Sha256::new());
+    let done: Result<bool, Trouble> = async {
+        while let Some(piece) = from.next().await? {
+            bytes += piece.len() as u64;
+            if bytes > most {
+                return Ok(false);
+            }
+            digest.update(&piece);
+            into.write(piece).await?;
+        }
+        Ok(true)
+    }
+    .await;
+    match done {
+        Ok(true) => {
+            into.finish().await?;
+            Ok(Some((bytes, hex(&digest.finalize()))))
+        }
+        Ok(false) => {
+            into.abandon().await;
+            Ok(None)
+        }
+        Err(trouble) => {
+            into.abandon().await;
+            Err(trouble)
+        }
+    }
 }

@@ -1,30 +1,45 @@
-//! What builds left behind, kept in a directory: logs, test results, artefacts. They outlive their master.
+//! What builds left behind: logs, test results, artefacts. They outlive their master.
 //!
-//! A build is one directory, named by its id, which appears at once and complete. Artefacts are files named
-//! by their numbers, so that no name that a build chose is ever a path here.
+//! They are kept in a directory or in a bucket of S3. Artefacts are named by their numbers there, so that no
+//! name that a build chose is ever a path.
 
 mod copy;
+mod disk;
+mod error;
+mod place;
+pub mod s3;
+#[cfg(test)]
+pub mod tests;
 
-use std::io::{self, Read as _, Seek as _, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 pub use copy::copy_builds;
 #[cfg(test)]
 pub use copy::sweep;
+pub use error::ArchiveError;
+pub use place::{Object, Reading, Writing};
 
 use crate::rest::TestReport;
+use disk::Disk;
+use place::Place;
 
 /// The most bytes of a piece of a log.
 const PIECE_BYTES: u64 = 1 << 20;
+/// The most bytes of what is kept as JSON: as much as a master's answer, from which it comes.
+const JSON_BYTES: u64 = 64 << 20;
 
 /// Where builds are archived, and how much.
 #[derive(Debug, Clone)]
 pub struct Archive {
-    directory: PathBuf,
+    place: Arc<dyn Place>,
     /// How long builds are kept.
     pub keep: Duration,
     /// The most bytes of the artefacts of one build.
@@ -53,180 +68,210 @@ pub struct KeptArtifact {
     /// Bytes, where it is kept here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
+    /// SHA-256 of the bytes in hexadecimal, where it is kept here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
 }
 
 impl Archive {
-    /// Opens an archive. The directory is made where it is not there.
+    /// Opens an archive in a directory, which is made where it is not there.
     ///
     /// # Errors
     /// When it cannot be made.
-    pub fn open(directory: &Path, keep: Duration, artifact_bytes: u64) -> io::Result<Self> {
-        std::fs::create_dir_all(directory)?;
-        Ok(Self { directory: directory.to_owned(), keep, artifact_bytes })
+    pub fn open(
+        directory: &Path,
+        keep: Duration,
+        artifact_bytes: u64,
+    ) -> Result<Self, ArchiveError> {
+        Ok(Self { place: Arc::new(Disk::open(directory)?), keep, artifact_bytes })
     }
 
-    /// The directory of a build. An id has letters, digits, `-` and `_` only.
-    fn place(&self, build: &str) -> io::Result<PathBuf> {
-        let good = |one: char| one.is_ascii_alphanumeric() || "-_".contains(one);
-        if build.is_empty() || build.len() > 64 || !build.chars().all(good) {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "this is no id of a build"));
-        }
-        Ok(self.directory.join(build))
+    /// An archive in a bucket.
+    #[must_use]
+    pub fn in_bucket(bucket: s3::Bucket, keep: Duration, artifact_bytes: u64) -> Self {
+        Self { place: Arc::new(bucket), keep, artifact_bytes }
+    }
+
+    /// Makes sure that something can be written, read and removed.
+    ///
+    /// # Errors
+    /// What is in the way; [`ArchiveError::is_passing`] where it may be otherwise later.
+    pub async fn check(&self) -> Result<(), ArchiveError> {
+        self.place.check().await
     }
 
     /// What is kept of a build; nothing where it is not archived.
-    #[must_use]
-    pub fn kept(&self, build: &str) -> Option<Kept> {
-        let text = std::fs::read(self.place(build).ok()?.join("kept.json")).ok()?;
-        serde_json::from_slice(&text).ok()
+    ///
+    /// # Errors
+    /// [`ArchiveError`], as for all that read.
+    pub async fn kept(&self, build: &str) -> Result<Option<Kept>, ArchiveError> {
+        self.json(build, Object::Kept).await
     }
 
-    /// A piece of the log of a build: bytes, and where the next piece begins. Nothing where it is not kept.
-    #[must_use]
-    pub fn log(&self, build: &str, offset: u64) -> Option<(Vec<u8>, u64, bool)> {
-        let mut file = std::fs::File::open(self.place(build).ok()?.join("log")).ok()?;
-        let size = file.metadata().ok()?.len();
-        let from = offset.min(size);
-        file.seek(SeekFrom::Start(from)).ok()?;
-        let mut bytes = Vec::new();
-        file.take(PIECE_BYTES).read_to_end(&mut bytes).ok()?;
-        let next = from + bytes.len() as u64;
-        Some((bytes, next.max(offset), next < size))
+    /// A piece of the log of a build: bytes, where the next piece begins, and whether there is one. Nothing
+    /// where it is not kept.
+    ///
+    /// # Errors
+    /// [`ArchiveError`].
+    pub async fn log(
+        &self,
+        build: &str,
+        offset: u64,
+    ) -> Result<Option<(Vec<u8>, u64, bool)>, ArchiveError> {
+        let read = self.place.read(id(build)?, Object::Log, offset, PIECE_BYTES).await?;
+        let Some(Reading { size, pieces }) = read else { return Ok(None) };
+        let bytes = whole(pieces).await?;
+        let next = offset + bytes.len() as u64;
+        Ok(Some((bytes, next, next < size)))
     }
 
     /// Test results of a build; nothing where it had none.
-    #[must_use]
-    pub fn tests(&self, build: &str) -> Option<TestReport> {
-        let text = std::fs::read(self.place(build).ok()?.join("tests.json")).ok()?;
-        serde_json::from_slice(&text).ok()
-    }
-
-    /// The bytes of an artefact, by its number.
     ///
     /// # Errors
-    /// When it is not kept.
-    pub fn artifact(&self, build: &str, number: usize) -> io::Result<Vec<u8>> {
-        std::fs::read(self.place(build)?.join(number.to_string()))
+    /// [`ArchiveError`].
+    pub async fn tests(&self, build: &str) -> Result<Option<TestReport>, ArchiveError> {
+        self.json(build, Object::Tests).await
     }
 
-    /// Begins to put a build here. What an earlier try left is removed.
+    /// An artefact, by its number; nothing where it is not kept. It is compared with its digest as it is read:
+    /// what is not as it was kept ends with [`ArchiveError::Damaged`].
+    ///
+    /// # Errors
+    /// [`ArchiveError`].
+    pub async fn artifact(
+        &self,
+        build: &str,
+        number: usize,
+    ) -> Result<Option<Reading>, ArchiveError> {
+        let kept = self.kept(build).await?.unwrap_or_default();
+        let Some(artifact) = kept.artifacts.into_iter().nth(number) else { return Ok(None) };
+        let Some(bytes) = artifact.bytes else { return Ok(None) };
+        let object = Object::Artifact(number);
+        let read = self.place.read(id(build)?, object, 0, u64::MAX).await?;
+        let damaged = |reason: String| damaged(build, object, reason);
+        match (read, artifact.sha256) {
+            (Some(read), _) if read.size != bytes => {
+                Err(damaged(format!("it has {} bytes, and {bytes} were kept", read.size)))
+            }
+            (Some(read), Some(sha256)) => Ok(Some(compared(read, sha256, build, object))),
+            (Some(read), None) => Ok(Some(read)),
+            (None, _) => Err(damaged("it is gone".to_owned())),
+        }
+    }
+
+    /// Begins to put a build here. What an earlier try left unfinished is removed.
     ///
     /// # Errors
     /// When nothing can be written.
-    pub fn begin(&self, build: &str) -> io::Result<Draft> {
-        let (place, new) = (self.place(build)?, self.unfinished(build)?);
-        remove_directory(&new)?;
-        std::fs::create_dir(&new)?;
-        Ok(Draft { new, place })
-    }
-
-    /// Where a build is that is not complete.
-    fn unfinished(&self, build: &str) -> io::Result<PathBuf> {
-        let mut name = self.place(build)?.into_os_string();
-        name.push(".new");
-        Ok(name.into())
+    pub async fn begin(&self, build: &str) -> Result<Draft, ArchiveError> {
+        self.place.begin(id(build)?).await?;
+        Ok(Draft { place: Arc::clone(&self.place), build: build.to_owned() })
     }
 
     /// Removes a build.
     ///
     /// # Errors
     /// When it cannot be removed.
-    pub fn remove(&self, build: &str) -> io::Result<()> {
-        remove_directory(&self.unfinished(build)?)?;
-        remove_directory(&self.place(build)?)
+    pub async fn remove(&self, build: &str) -> Result<(), ArchiveError> {
+        self.place.remove(id(build)?).await
+    }
+
+    async fn json<T: serde::de::DeserializeOwned>(
+        &self,
+        build: &str,
+        object: Object,
+    ) -> Result<Option<T>, ArchiveError> {
+        let read = self.place.read(id(build)?, object, 0, JSON_BYTES).await?;
+        let Some(Reading { pieces, .. }) = read else { return Ok(None) };
+        let bytes = whole(pieces).await?;
+        serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|error| damaged(build, object, error.to_string()))
     }
 }
 
-/// A build that is being put into an archive. It is written piece by piece, as its artefacts need not fit into
-/// memory together.
+/// A name that may be one of a directory or the beginning of one of an object.
+fn id(build: &str) -> Result<&str, ArchiveError> {
+    let good = |one: char| one.is_ascii_alphanumeric() || "-_".contains(one);
+    if build.is_empty() || build.len() > 64 || !build.chars().all(good) {
+        return Err(ArchiveError::Id(build.chars().take(64).collect()));
+    }
+    Ok(build)
+}
+
+fn damaged(build: &str, object: Object, reason: String) -> ArchiveError {
+    ArchiveError::Damaged { object: format!("{object} of the build {build}"), reason }
+}
+
+async fn whole(
+    pieces: stream::BoxStream<'static, Result<Bytes, ArchiveError>>,
+) -> Result<Vec<u8>, ArchiveError> {
+    pieces
+        .try_fold(Vec::new(), async |mut all, piece| {
+            all.extend_from_slice(&piece);
+            Ok(all)
+        })
+        .await
+}
+
+/// The same pieces. The last one is given once all of them have this digest.
+fn compared(read: Reading, sha256: String, build: &str, object: Object) -> Reading {
+    let size = read.size;
+    let wrong = damaged(build, object, "its digest is another one".to_owned());
+    let state = (read.pieces, Sha256::new(), size, sha256, wrong);
+    let pieces =
+        stream::try_unfold(state, async |(mut pieces, mut digest, left, sha256, wrong)| {
+            let Some(piece) = pieces.try_next().await? else { return Ok(None) };
+            digest.update(&piece);
+            let left = left.saturating_sub(piece.len() as u64);
+            if left == 0 && hex(&digest.clone().finalize()) != sha256 {
+                return Err(wrong);
+            }
+            Ok(Some((piece, (pieces, digest, left, sha256, wrong))))
+        });
+    Reading { size, pieces: pieces.boxed() }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A build that is being put into an archive. It is written piece by piece: nothing of it need fit into memory.
 #[derive(Debug)]
 pub struct Draft {
-    new: PathBuf,
-    place: PathBuf,
+    place: Arc<dyn Place>,
+    build: String,
 }
 
 impl Draft {
-    /// Keeps the log.
+    /// Begins to keep an object.
     ///
     /// # Errors
     /// When it cannot be written, as for the others.
-    pub fn log(&self, bytes: &[u8]) -> io::Result<()> {
-        std::fs::write(self.new.join("log"), bytes)
+    pub async fn write(&self, object: Object) -> Result<Box<dyn Writing>, ArchiveError> {
+        self.place.write(&self.build, object).await
     }
 
     /// Keeps test results.
     ///
     /// # Errors
     /// When they cannot be written.
-    pub fn tests(&self, tests: &TestReport) -> io::Result<()> {
-        std::fs::write(self.new.join("tests.json"), serde_json::to_vec(tests)?)
+    pub async fn tests(&self, tests: &TestReport) -> Result<(), ArchiveError> {
+        let mut writing = self.write(Object::Tests).await?;
+        writing.write(self.encoded(Object::Tests, tests)?).await?;
+        writing.finish().await
     }
 
-    /// Keeps an artefact by its number.
+    /// Has the build appear.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn artifact(&self, number: usize, bytes: &[u8]) -> io::Result<()> {
-        std::fs::write(self.new.join(number.to_string()), bytes)
+    pub async fn finish(&self, kept: &Kept) -> Result<(), ArchiveError> {
+        self.place.finish(&self.build, self.encoded(Object::Kept, kept)?).await
     }
 
-    /// Has the build appear, all at once. One that is there already stays.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn finish(&self, kept: &Kept) -> io::Result<()> {
-        std::fs::write(self.new.join("kept.json"), serde_json::to_vec(kept)?)?;
-        match std::fs::rename(&self.new, &self.place) {
-            // A leader that died had put it here before.
-            Err(_) if self.place.is_dir() => remove_directory(&self.new),
-            done => done,
-        }
-    }
-}
-
-fn remove_directory(directory: &Path) -> io::Result<()> {
-    match std::fs::remove_dir_all(directory) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_build_is_put_read_and_removed() {
-        let directory = tempfile::tempdir().unwrap();
-        let archive = Archive::open(&directory.path().join("a/b"), Duration::ZERO, 10).unwrap();
-        let artifact = KeptArtifact { path: "../../etc/passwd".to_owned(), bytes: Some(2) };
-        let kept = Kept { attempt: 2, artifacts: vec![artifact], ..Kept::default() };
-        let log = vec![b'x'; 1_500_000];
-        let tests = TestReport { pass_count: 3, ..TestReport::default() };
-        // A try that came to nothing.
-        archive.begin("r-1").unwrap().log(b"half").unwrap();
-        let draft = archive.begin("r-1").unwrap();
-        draft.tests(&tests).unwrap();
-        draft.artifact(0, b"ok").unwrap();
-        draft.log(&log).unwrap();
-        assert_eq!(archive.kept("r-1"), None, "not before it is complete");
-        draft.finish(&kept).unwrap();
-        archive.begin("r-1").unwrap().finish(&Kept::default()).unwrap();
-        assert_eq!(archive.kept("r-1"), Some(kept));
-        assert_eq!(archive.tests("r-1"), Some(tests));
-        assert_eq!(archive.artifact("r-1", 0).unwrap(), b"ok");
-        let (first, next, more) = archive.log("r-1", 10).unwrap();
-        assert_eq!((first.len(), next, more), (1 << 20, 10 + (1 << 20), true));
-        let (rest, next, more) = archive.log("r-1", next).unwrap();
-        assert_eq!((first.len() + rest.len() + 10, next, more), (1_500_000, 1_500_000, false));
-        assert_eq!(archive.log("r-1", 2_000_000).unwrap(), (Vec::new(), 2_000_000, false));
-        archive.begin("r-1").unwrap().log(b"left by a process that died").unwrap();
-        archive.remove("r-1").unwrap();
-        archive.remove("r-1").unwrap();
-        assert_eq!(archive.kept("r-1"), None);
-        assert_eq!(std::fs::read_dir(directory.path().join("a/b")).unwrap().count(), 0);
-        for bad in ["", "..", "a/b", &"x".repeat(65)] {
-            assert!(archive.remove(bad).is_err() && archive.kept(bad).is_none(), "{bad}");
-        }
+    fn encoded(&self, object: Object, value: &impl Serialize) -> Result<Bytes, ArchiveError> {
+        let bytes = serde_json::to_vec(value);
+        bytes.map(Bytes::from).map_err(|error| damaged(&self.build, object, error.to_string()))
     }
 }

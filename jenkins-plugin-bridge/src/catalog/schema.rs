@@ -54,6 +54,7 @@ static FORMATS: LazyLock<Vec<Format>> = LazyLock::new(|| {
         format::<crate::jobs::JobsFile>("jobs"),
         format::<crate::forges::ForgesFile>("forges"),
         format::<crate::agents::AgentsFile>("agents"),
+        format::<crate::archive::s3::ArchiveFile>("archive"),
     ]
     .into_iter()
     .flatten()
@@ -61,7 +62,7 @@ static FORMATS: LazyLock<Vec<Format>> = LazyLock::new(|| {
 });
 
 /// All formats, catalog files first, then the job record, the plan, the pod profile, and the files of
-/// masters, clusters, jobs, forges and agents.
+/// masters, clusters, jobs, forges, agents and the archive.
 #[must_use]
 pub fn formats() -> &'static [Format] {
     &FORMATS
@@ -188,7 +189,7 @@ mod tests {
 
     #[test]
     fn every_format_has_a_schema_that_compiles() {
-        assert_eq!(formats().len(), 14);
+        assert_eq!(formats().len(), 15);
     }
 
     /// Run with `UPDATE_SCHEMAS=1` after a change of the types.

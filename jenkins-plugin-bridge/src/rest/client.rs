@@ -2,6 +2,7 @@
 //! and an error that says what to do where it does not.
 
 mod answer;
+mod download;
 mod send;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 pub use answer::{Answer, Conditional, Validators};
+pub use download::Download;
 pub(crate) use send::chain as causes;
 
 use super::error::RestError;

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::client::Client;
+use super::client::{Client, Download};
 use super::error::RestError;
 use super::name::encode;
 use super::overview::read;
@@ -96,17 +96,28 @@ impl Client {
         Ok(answer.artifacts.into_iter().map(|one| one.relative_path).collect())
     }
 
-    /// The bytes of an artefact.
+    /// Begins to read an artefact.
     ///
     /// # Errors
-    /// [`RestError`]; [`RestError::TooLarge`] for one of more than 64 MiB.
-    pub async fn artifact(&self, path: &str, artifact: &str) -> Result<Vec<u8>, RestError> {
+    /// [`RestError`].
+    pub async fn artifact(&self, path: &str, artifact: &str) -> Result<Download<'_>, RestError> {
         let mut address = format!("{path}artifact");
         for part in artifact.split('/') {
             address.push('/');
             encode(part, &mut address);
         }
-        Ok(self.text(&address, &[]).await?.1)
+        self.download(&address, &[]).await
+    }
+
+    /// Begins to read the whole log of a build; whether it still grows.
+    ///
+    /// # Errors
+    /// [`RestError`].
+    pub async fn whole_log(&self, path: &str) -> Result<(Download<'_>, bool), RestError> {
+        let start = [("start", "0".to_owned())];
+        let log = self.download(&format!("{path}logText/progressiveText"), &start).await?;
+        let grows = log.headers().contains_key("x-more-data");
+        Ok((log, grows))
     }
 }
 

@@ -21,7 +21,7 @@ mod name;
 mod node;
 mod overview;
 mod progress;
-mod retry;
+pub(crate) mod retry;
 mod rights;
 mod running;
 mod scope;
@@ -44,7 +44,9 @@ pub use build::{Build, BuildParameter, QueueItem};
 pub use cache::Cache;
 pub use class::{Family, JobKind};
 pub(crate) use client::causes;
-pub use client::{Answer, Client, ClientOptions, Conditional, Login, ProxyChoice, Validators};
+pub use client::{
+    Answer, Client, ClientOptions, Conditional, Download, Login, ProxyChoice, Validators,
+};
 pub use error::RestError;
 pub use inventory::{Inventory, ReadOptions, Statistics};
 pub use left::{TestCase, TestReport, TestSuite};

@@ -31,6 +31,7 @@ use super::store::Store;
 use super::traces::{self, LogFormat};
 use crate::agents::{AgentOptions, AgentsFile, KubePods, Setup, keep_agents};
 use crate::archive::Archive;
+use crate::archive::s3::Bucket;
 use crate::cluster::{Cluster, ClusterSettings, Clusters};
 use crate::error::{BridgeError, Problem};
 use crate::forges::Forges;
@@ -93,6 +94,9 @@ pub struct ServeArgs {
     /// Directory where logs, test results and artefacts of finished builds are kept. Replicas share it.
     #[arg(long, value_name = "DIR", requires = "masters")]
     pub archive: Option<PathBuf>,
+    /// File about a bucket of S3 where they are kept in place of a directory.
+    #[arg(long, value_name = "FILE", requires = "masters", conflicts_with = "archive")]
+    pub archive_s3: Option<PathBuf>,
     /// Days that builds are kept there; no longer than --keep-days.
     #[arg(long, value_name = "DAYS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3650))]
     pub archive_days: u32,
@@ -273,7 +277,7 @@ pub async fn serve(args: &ServeArgs) -> Result<(), BridgeError> {
         .with_clusters(clusters)
         .with_forges(Arc::new(forges))
         .with_login(login)
-        .with_archive(archive(args)?);
+        .with_archive(archive(args).await?);
     if let Some(file) = &args.agents {
         set_up_agents(&service, file)?;
     }
@@ -324,12 +328,24 @@ pub(crate) fn start_log(format: LogFormat, level: LevelFilter) -> Result<(), Bri
     traces::start(format, level, None).map(drop).map_err(refused)
 }
 
-fn archive(args: &ServeArgs) -> Result<Option<Archive>, BridgeError> {
-    let Some(directory) = &args.archive else { return Ok(None) };
+/// The archive. One in which nothing can be kept is told before the service is there: builds would come and
+/// go. One that does not answer now may do so later, and they wait for it.
+async fn archive(args: &ServeArgs) -> Result<Option<Archive>, BridgeError> {
     let keep = Duration::from_secs(u64::from(args.archive_days) * 24 * 3600);
-    Archive::open(directory, keep, args.archive_artifacts << 20)
-        .map(Some)
-        .map_err(|error| BridgeError::io(format!("make {}", directory.display()), error))
+    let artifact_bytes = args.archive_artifacts << 20;
+    let archive = match (&args.archive, &args.archive_s3) {
+        (Some(directory), _) => Archive::open(directory, keep, artifact_bytes)
+            .map_err(|error| refused(error.to_string()))?,
+        (None, Some(file)) => Archive::in_bucket(Bucket::load(file)?, keep, artifact_bytes),
+        (None, None) => return Ok(None),
+    };
+    match archive.check().await {
+        Err(error) if error.is_passing() => {
+            tracing::error!(%error, "the archive does not answer: what builds leave behind waits at their masters");
+        }
+        checked => checked.map_err(|error| refused(format!("the archive: {error}")))?,
+    }
+    Ok(Some(archive))
 }
 
 /// The cluster whose resources declare masters, and where they are looked for.

@@ -3,6 +3,7 @@
 mod agents;
 mod archive;
 mod board;
+mod bucket;
 mod builds;
 mod controller;
 mod declared;

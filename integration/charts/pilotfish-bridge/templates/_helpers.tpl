@@ -119,6 +119,9 @@ containers:
       {{- end }}
       {{- end }}
       {{- end }}
+      {{- if .Values.archive.configMap }}
+      - --archive-s3=/etc/pilotfish/archive/archive.yaml
+      {{- end }}
       {{- if .Values.tls.secret }}
       - --tls-cert=/run/secrets/tls/tls.crt
       - --tls-key=/run/secrets/tls/tls.key
@@ -167,7 +170,7 @@ containers:
       {{- if .Values.tls.secret }}
       - {name: tls, mountPath: /run/secrets/tls, readOnly: true}
       {{- end }}
-      {{- range $name := list "masters" "controllers" "clusters" }}
+      {{- range $name := list "masters" "controllers" "clusters" "archive" }}
       {{- with index $.Values $name }}
       {{- if .configMap }}
       - {name: {{ $name }}, mountPath: /etc/pilotfish/{{ $name }}, readOnly: true}
@@ -196,7 +199,7 @@ volumes:
   {{- if .Values.tls.secret }}
   - {name: tls, secret: {secretName: {{ .Values.tls.secret }}, defaultMode: 288}}
   {{- end }}
-  {{- range $name := list "masters" "controllers" "clusters" }}
+  {{- range $name := list "masters" "controllers" "clusters" "archive" }}
   {{- with index $.Values $name }}
   {{- if .configMap }}
   - {name: {{ $name }}, configMap: {name: {{ .configMap }}}}

@@ -29,13 +29,13 @@ struct Crumb {
 }
 
 /// An answer, whatever its status.
-struct Raw {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: Vec<u8>,
+pub(super) struct Raw {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
 }
 
-enum Trouble {
+pub(super) enum Trouble {
     Slow,
     Broken(String),
     TooLarge,
@@ -271,7 +271,7 @@ impl Client {
         }))
     }
 
-    fn failure<'a>(&'a self, url: &Url, raw: &'a Raw, tries: u32) -> Failure<'a> {
+    pub(super) fn failure<'a>(&'a self, url: &Url, raw: &'a Raw, tries: u32) -> Failure<'a> {
         let asked = answer::text(&raw.headers, RETRY_AFTER)
             .and_then(|text| retry_after(text, SystemTime::now()));
         Failure {
@@ -285,7 +285,7 @@ impl Client {
         }
     }
 
-    fn trouble(&self, url: &Url, trouble: Trouble, tries: u32) -> RestError {
+    pub(super) fn trouble(&self, url: &Url, trouble: Trouble, tries: u32) -> RestError {
         let url = shown(url);
         match trouble {
             Trouble::Slow => RestError::Slow { url, limit: self.timeout, tries },
@@ -296,7 +296,7 @@ impl Client {
 }
 
 impl Trouble {
-    fn of(error: &reqwest::Error) -> Self {
+    pub(super) fn of(error: &reqwest::Error) -> Self {
         if error.is_timeout() && !error.is_connect() {
             return Self::Slow;
         }
@@ -305,7 +305,7 @@ impl Trouble {
 }
 
 /// An address for messages. What stands after `?` says nothing to a reader.
-fn shown(url: &Url) -> String {
+pub(super) fn shown(url: &Url) -> String {
     url.as_str().split('?').next().unwrap_or_default().to_owned()
 }
 

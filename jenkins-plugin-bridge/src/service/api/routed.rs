@@ -10,7 +10,7 @@ use crate::jobs::{CopyState, JobSpec};
 use crate::masters::file::Label;
 use crate::route::{Attempt, Build, BuildState, LostPolicy};
 use crate::service::api::types::StageOutputs;
-use crate::service::store::{BuildFilter, StateFilter};
+use crate::service::store::{ArchiveRow, BuildFilter, StateFilter};
 use crate::service::store::{EventRow, OutboxRow, TriggerRow};
 use crate::triggers::Event;
 use crate::triggers::duty::Outcome;
@@ -387,4 +387,29 @@ pub struct ArtifactList {
     /// What could not be kept of the build, and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<String>,
+    /// How the build gets into the archive, where there is one and the build has ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub archive: Option<ArchiveState>,
+}
+
+/// How a build gets into the archive.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct ArchiveState {
+    /// `due`, `done`, or `lost`: not tried any more.
+    pub state: String,
+    /// Tries that failed.
+    pub tries: i64,
+    /// When it is tried next, in milliseconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_ms: Option<i64>,
+    /// Why the last try failed.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub error: String,
+}
+
+impl From<ArchiveRow> for ArchiveState {
+    fn from(row: ArchiveRow) -> Self {
+        let next_ms = (row.state == "due").then_some(row.next_ms);
+        Self { state: row.state, tries: row.tries, next_ms, error: row.error }
+    }
 }

@@ -1,6 +1,7 @@
 //! Which builds are to be archived, and which are.
 
 use sqlx::Row as _;
+use sqlx::any::AnyRow;
 
 use super::{Store, StoreError};
 
@@ -19,6 +20,19 @@ pub struct ArchiveRow {
     pub error: String,
     /// When the build had ended.
     pub created_ms: i64,
+}
+
+const COLUMNS: &str = "SELECT build, state, tries, next_ms, error, created_ms FROM archives";
+
+fn row(row: &AnyRow) -> Result<ArchiveRow, StoreError> {
+    Ok(ArchiveRow {
+        build: row.try_get(0)?,
+        state: row.try_get(1)?,
+        tries: row.try_get(2)?,
+        next_ms: row.try_get(3)?,
+        error: row.try_get(4)?,
+        created_ms: row.try_get(5)?,
+    })
 }
 
 impl Store {
@@ -49,27 +63,26 @@ impl Store {
         most: i64,
     ) -> Result<Vec<ArchiveRow>, StoreError> {
         let condition = if is_due { "state = 'due' AND next_ms <= $1" } else { "created_ms < $1" };
-        let sql = format!(
-            "SELECT build, state, tries, next_ms, error, created_ms FROM archives \
-             WHERE {condition} ORDER BY created_ms LIMIT $2"
-        );
+        let sql = format!("{COLUMNS} WHERE {condition} ORDER BY created_ms LIMIT $2");
         let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(before_ms)
             .bind(most)
             .fetch_all(&self.pool)
             .await?;
-        rows.iter()
-            .map(|row| {
-                Ok(ArchiveRow {
-                    build: row.try_get(0)?,
-                    state: row.try_get(1)?,
-                    tries: row.try_get(2)?,
-                    next_ms: row.try_get(3)?,
-                    error: row.try_get(4)?,
-                    created_ms: row.try_get(5)?,
-                })
-            })
-            .collect()
+        rows.iter().map(row).collect()
+    }
+
+    /// How a build gets into the archive; nothing where it does not.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn archive(&self, build: &str) -> Result<Option<ArchiveRow>, StoreError> {
+        let sql = format!("{COLUMNS} WHERE build = $1");
+        let found = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(build.to_owned())
+            .fetch_optional(&self.pool)
+            .await?;
+        found.as_ref().map(row).transpose()
     }
 
     /// Says what came of a try.

@@ -16,8 +16,8 @@ use crate::triggers::run_triggers;
 
 const LOG: &str = "Started by user bridge\nFinished: UNSTABLE\n";
 
-/// A master with one build, which has tests and artefacts.
-async fn master() -> Stub {
+/// A master with one build, which has tests and artefacts, one of so many bytes.
+pub async fn master(large: usize) -> Stub {
     let build = recording(45);
     let missing = recording(8).reply;
     Stub::start(move |request| {
@@ -32,7 +32,7 @@ async fn master() -> Stub {
                 build.reply.clone().with_json(&artifacts)
             }
             "artifact/out/a%20b.txt" => text("X-A", "a", "<script>"),
-            "artifact/big" => text("X-A", "a", &"x".repeat(2_000)),
+            "artifact/big" => text("X-A", "a", &"x".repeat(large)),
             "testReport/api/json" => build.reply.clone().with_json(&json!({"duration": 0.5, "failCount": 1,
                 "passCount": 2, "skipCount": 0, "suites": [{"name": "s", "cases": [
                 {"className": "A", "name": "one", "status": "FAILED", "duration": 0.1, "errorDetails": "no"}]}]})),
@@ -42,7 +42,7 @@ async fn master() -> Stub {
     .await
 }
 
-async fn ran(world: &World) -> String {
+pub async fn ran(world: &World) -> String {
     let job = json!({"name": "team/web", "pipeline": "service", "labels": ["linux"],
         "parameters": {"stack": {"default": "go"}}});
     world.post("/v1/jobs", OPERATOR, &job).await.ok();
@@ -74,24 +74,9 @@ async fn ran(world: &World) -> String {
     id
 }
 
-#[tokio::test]
-async fn logs_tests_and_artefacts_outlive_their_master() {
-    let master = master().await;
-    let world = World::with_archive(masters_at(&master.url), 1_000).await;
-    let id = ran(&world).await;
-    // From the master, as long as nothing is archived.
+/// What a build left behind is read as from its master, which is asked for nothing.
+pub async fn read_without_its_master(world: &World, id: &str, large: Option<u64>) {
     let path = |rest: &str| format!("/v1/builds/{id}/{rest}");
-    assert_eq!(world.get(&path("tests"), READER).await.ok()["fail_count"], 1);
-    assert_eq!(world.get(&path("artifacts"), READER).await.ok()["is_archived"], false);
-    assert_eq!(world.get(&path("artifacts/0"), READER).await.status, 404);
-    let leader =
-        tokio::spawn(run_triggers(Arc::clone(&world.service), "one".to_owned(), options()));
-    until("the archive", async || {
-        world.get(&path("artifacts"), READER).await.ok()["is_archived"] == true
-    })
-    .await;
-    // As if the master were gone: it is asked for nothing any more.
-    let asked = master.requests().len();
     let log = async |query: &str| {
         let request = client().get(format!("{}{}{query}", world.url, path("log")));
         let reply = request.bearer_auth(READER).send().await.unwrap();
@@ -105,33 +90,77 @@ async fn logs_tests_and_artefacts_outlive_their_master() {
     let tests = world.get(&path("tests"), READER).await.ok();
     assert_eq!(tests["suites"][0]["cases"][0]["error_details"], "no");
     let listed = world.get(&path("artifacts"), READER).await.ok();
+    let names: Vec<_> =
+        listed["artifacts"].as_array().unwrap().iter().map(|one| &one["path"]).collect();
+    assert_eq!(names, ["out/a b.txt", "big", "gone"]);
+    let sizes: Vec<_> =
+        listed["artifacts"].as_array().unwrap().iter().map(|one| one["bytes"].as_u64()).collect();
+    assert_eq!(sizes, [Some(8), large, None]);
     assert_eq!(
-        listed["artifacts"],
-        json!([{"path": "out/a b.txt", "bytes": 8}, {"path": "big"}, {"path": "gone"}])
+        listed["artifacts"][0]["sha256"],
+        "5b63e5b2097fc6906601e85e381d998a7db971aca73c9213dc2b107ccab734d4"
     );
-    let request = client().get(format!("{}{}", world.url, path("artifacts/0"))).bearer_auth(READER);
-    let reply = request.send().await.unwrap();
+    assert_eq!(listed["archive"], json!({"state": "done", "tries": listed["archive"]["tries"]}));
+    let reply = artifact(world, id, 0).await;
     assert_eq!(reply.headers()["content-type"], "application/octet-stream");
     assert_eq!(reply.headers()["x-content-type-options"], "nosniff");
+    assert_eq!(reply.headers()["content-length"], "8");
     assert_eq!(reply.text().await.unwrap(), "<script>");
-    assert_eq!(world.get(&path("artifacts/1"), READER).await.status, 404, "it was too large");
-    assert_eq!(master.requests().len(), asked);
+    let reply = artifact(world, id, 1).await;
+    match large {
+        Some(bytes) => assert_eq!(reply.bytes().await.unwrap().len() as u64, bytes),
+        None => assert_eq!(reply.status(), 404, "it was too large"),
+    }
+}
 
-    // After its time it goes.
+pub async fn artifact(world: &World, id: &str, number: usize) -> reqwest::Response {
+    let url = format!("{}/v1/builds/{id}/artifacts/{number}", world.url);
+    client().get(url).bearer_auth(READER).send().await.unwrap()
+}
+
+/// After its time what is kept of a build goes.
+pub async fn goes_after_its_time(world: &World, id: &str) {
     let store = &world.service.store;
     let rows = store.archives(false, i64::MAX, 10).await.unwrap();
     assert_eq!((rows.len(), rows[0].state.as_str()), (1, "done"));
-    leader.abort();
-    let _ = leader.await;
     let archive = world.service.archive.as_deref().unwrap();
-    sweep(&world.service, &Arc::new(archive.clone())).await.unwrap();
-    assert!(archive.kept(&id).is_some());
+    sweep(&world.service, archive).await.unwrap();
+    assert!(archive.kept(id).await.unwrap().is_some());
     let mut over: Archive = archive.clone();
     over.keep = Duration::ZERO;
     until("its time is over", async || {
-        sweep(&world.service, &Arc::new(over.clone())).await.unwrap();
+        sweep(&world.service, &over).await.unwrap();
         store.archives(false, i64::MAX, 10).await.unwrap().is_empty()
     })
     .await;
-    assert_eq!(archive.kept(&id), None);
+    assert_eq!(archive.kept(id).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn logs_tests_and_artefacts_outlive_their_master() {
+    let master = master(2_000).await;
+    let world = World::with_archive(masters_at(&master.url), 1_000).await;
+    let id = ran(&world).await;
+    // From the master, as long as nothing is archived.
+    let path = |rest: &str| format!("/v1/builds/{id}/{rest}");
+    assert_eq!(world.get(&path("tests"), READER).await.ok()["fail_count"], 1);
+    assert_eq!(world.get(&path("artifacts"), READER).await.ok()["is_archived"], false);
+    assert_eq!(world.get(&path("artifacts/0"), READER).await.status, 404);
+    let leader =
+        tokio::spawn(run_triggers(Arc::clone(&world.service), "one".to_owned(), options()));
+    until("the archive", async || {
+        world.get(&path("artifacts"), READER).await.ok()["is_archived"] == true
+    })
+    .await;
+    until("its end", async || {
+        world.get(&path("artifacts"), READER).await.ok()["archive"]["state"] == "done"
+    })
+    .await;
+    leader.abort();
+    let _ = leader.await;
+    // As if the master were gone: it is asked for nothing any more.
+    let asked = master.requests().len();
+    read_without_its_master(&world, &id, None).await;
+    assert_eq!(master.requests().len(), asked);
+    goes_after_its_time(&world, &id).await;
 }

@@ -228,10 +228,19 @@ impl World {
     /// With masters and an archive that keeps so many bytes of artefacts.
     pub async fn with_archive(masters: Arc<Registry>, artifact_bytes: u64) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}?mode=rwc", directory.path().join("state.db").display());
         let keep = std::time::Duration::from_secs(86_400);
         let archive =
             Archive::open(&directory.path().join("archive"), keep, artifact_bytes).unwrap();
+        Self::with_this_archive(directory, masters, archive).await
+    }
+
+    /// With masters and an archive.
+    pub async fn with_this_archive(
+        directory: TempDir,
+        masters: Arc<Registry>,
+        archive: Archive,
+    ) -> Self {
+        let url = format!("sqlite:{}?mode=rwc", directory.path().join("state.db").display());
         let around = Around { masters, archive: Some(archive), ..Around::default() };
         Self::start_in(directory, &url, None, around, |_| {}).await
     }

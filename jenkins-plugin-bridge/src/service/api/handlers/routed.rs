@@ -13,8 +13,9 @@ use axum::response::Response;
 use futures_util::stream;
 
 use super::App;
-use super::archive::archived;
+use super::archive::{archived, instead};
 use super::builds::reported_outputs;
+use crate::archive::Archive;
 use crate::jobs::JobSpec;
 use crate::rest::{LogPiece, build_of, build_path};
 use crate::route::{Build, BuildRequest, BuildState, Needs};
@@ -373,16 +374,31 @@ async fn piece(
     attempt: Option<i64>,
     offset: u64,
 ) -> Result<(LogPiece, i64), Problem> {
-    let id = build.id.clone();
-    let kept = move |archive: &crate::archive::Archive| {
-        Some((archive.kept(&id)?.attempt, archive.log(&id, offset)?))
+    let read = async |archive: &Archive| {
+        let Some(kept) = archive.kept(&build.id).await? else { return Ok(None) };
+        if attempt.is_some_and(|one| one != kept.attempt) {
+            return Ok(None);
+        }
+        let log = archive.log(&build.id, offset).await?;
+        Ok(log.map(|piece| (piece, kept.attempt)))
     };
-    if build.state == BuildState::Finished
-        && let Some((number, (bytes, next, more))) = archived(service, kept).await
-        && attempt.is_none_or(|one| one == number)
-    {
-        return Ok((LogPiece { bytes, next, more }, number));
-    }
+    let unread = match archived(service, build, read).await {
+        Ok(Some(((bytes, next, more), number))) => {
+            return Ok((LogPiece { bytes, next, more }, number));
+        }
+        Ok(None) => None,
+        Err(problem) => Some(problem),
+    };
+    instead(unread, piece_at_master(service, build, attempt, offset).await)
+}
+
+/// The same from the master that has it.
+async fn piece_at_master(
+    service: &Service,
+    build: &Build,
+    attempt: Option<i64>,
+    offset: u64,
+) -> Result<(LogPiece, i64), Problem> {
     let nothing = LogPiece { bytes: Vec::new(), next: offset, more: false };
     let attempts = service.store.attempts(&build.id).await?;
     let chosen = match attempt {
