@@ -117,7 +117,8 @@ fn masters_are_made_changed_one_at_a_time_kept_put_back_and_deleted() {
     drop(operators.remove(0));
     let gone = ["delete", "jenkinscontroller", "south", "--timeout=60s"];
     namespace.kubectl(&gone).unwrap();
-    assert!(namespace.kubectl(&["get", "statefulset", "south"]).is_err());
+    // It goes by the collector, a moment after its pod.
+    namespace.kubectl(&["wait", "--for=delete", "statefulset/south", "--timeout=30s"]).unwrap();
     namespace.kubectl(&["get", "pvc", "south-home"]).unwrap();
     bridge.until(&["east", "north"], |_, _| true);
     let delete = json!({"spec": {"deletion": "delete"}}).to_string();

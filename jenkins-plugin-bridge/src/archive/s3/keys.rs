@@ -218,7 +218,7 @@ mod tests {
     use super::*;
     use crate::rest::stub::{Reply, Stub};
 
-    fn identity_at(service: &str, token: &std::path::Path) -> Source {
+    fn identity_at(service: &str, token: &Path) -> Source {
         let token = token.display().to_string();
         let source = Source::of_variables("eu-west-1", |name| match name {
             "AWS_ROLE_ARN" => Some("arn:aws:iam::1:role/ci".to_owned()),
