@@ -364,7 +364,7 @@ pub enum ConnectError {
     )]
     UpgradeDropped,
     /// 5xx: an error in the controller or a gateway.
-    #[error("the controller or a gateway in front of it failed with status {status}{}", suffix(.page.as_deref()))]
+    #[error("the controller or a gateway in front of it failed with status {status}{}{}", suffix(.page.as_deref()), taken(*.status))]
     Server {
         /// HTTP status.
         status: u16,
@@ -417,6 +417,15 @@ impl ConnectError {
             }
             _ => Recovery::Retry,
         }
+    }
+}
+
+/// A controller that refuses a second agent of one name answers like one with a bug (`WebSocketAgents.doIndex`).
+fn taken(status: u16) -> &'static str {
+    if status == 500 {
+        "; if it is the controller, another agent may be connected as this node: its log says so"
+    } else {
+        ""
     }
 }
 
