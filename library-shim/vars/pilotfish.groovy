@@ -176,7 +176,7 @@ List oneStage(Map run, Map stage) {
     if (Outputs.lacking(run, stage)) return ['failure', Outputs.lacking(run, stage)]
     List secrets = Plans.bindings(currentBuild.rawBuild, stage)
     Closure work = { return secrets ? withCredentials(secrets) { return tries(run, stage) } : tries(run, stage) }
-    List end = tried(run) { return io.pilotfish.Leases.holding(this, run, stage, work) }
+    List end = tried(run) { return Leases.holding(this, run, stage, work) }
     Map reports = stage.reports ?: [:]
     if (reports.junit && run.has.junit) {
         List read = tried(run) { return Plans.tests(run, stage, junit(testResults: reports.junit.join(','), allowEmptyResults: true)) }
