@@ -94,6 +94,13 @@ impl Memory {
         lock(&self.declared).get(&key).is_some_and(|until| *until > now_ms)
     }
 
+    #[cfg(test)]
+    pub(super) fn why_no_job(&self, job: &str, master: &str, now_ms: i64) -> Option<String> {
+        let key = (master.to_owned(), job.to_owned());
+        let all = lock(&self.no_jobs);
+        all.get(&key).filter(|(until, _)| *until > now_ms).map(|(_, why)| why.clone())
+    }
+
     pub(super) fn no_job(&self, job: &str, master: &str, until_ms: i64, why: String) {
         lock(&self.no_jobs).insert((master.to_owned(), job.to_owned()), (until_ms, why));
     }
@@ -122,7 +129,7 @@ async fn run(service: Arc<Service>, options: Arc<RouteOptions>) {
     let mut live = Live::default();
     loop {
         let began = Instant::now();
-        tasks.keep_following(&service, &options);
+        tasks.keep_following(&service, &options, &memory);
         if let Err(error) = tick(&service, &options, &memory, &mut tasks, &mut live).await {
             tracing::warn!(%error, "nothing could be decided");
         }
@@ -137,7 +144,12 @@ async fn run(service: Arc<Service>, options: Arc<RouteOptions>) {
 }
 
 impl Tasks {
-    fn keep_following(&mut self, service: &Arc<Service>, options: &Arc<RouteOptions>) {
+    fn keep_following(
+        &mut self,
+        service: &Arc<Service>,
+        options: &Arc<RouteOptions>,
+        memory: &Arc<Memory>,
+    ) {
         let masters = service.masters.all();
         self.followers.retain(|_, (master, _, task)| {
             let keep = masters.iter().any(|one| Arc::ptr_eq(one, master)) && !task.is_finished();
@@ -154,6 +166,7 @@ impl Tasks {
             let task = self.all.spawn(follow(
                 Arc::clone(service),
                 Arc::clone(options),
+                Arc::clone(memory),
                 Arc::clone(&master),
                 Arc::clone(&follower),
             ));

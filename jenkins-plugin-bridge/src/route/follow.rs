@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use super::driver::{RouteOptions, back, finish};
+use super::driver::{Memory, RouteOptions, back, finish};
 use super::model::{Attempt, Build, BuildState, LostPolicy};
 use super::reconcile::{Finding, of_builds, of_outcome, of_place, reconcile};
 use crate::masters::{Health, Master};
@@ -57,6 +57,7 @@ impl From<StoreError> for Trouble {
 pub(super) async fn follow(
     service: Arc<Service>,
     options: Arc<RouteOptions>,
+    memory: Arc<Memory>,
     master: Arc<Master>,
     follower: Arc<Follower>,
 ) {
@@ -64,7 +65,7 @@ pub(super) async fn follow(
         if master.state().health != Health::Healthy {
             follower.is_clean.store(false, Ordering::Relaxed);
         } else {
-            match round(&service, &master).await {
+            match round(&service, &options, &memory, &master).await {
                 Ok(()) => {
                     if !follower.is_clean.swap(true, Ordering::Relaxed) {
                         service.route_now.notify_one();
@@ -95,7 +96,12 @@ async fn facts(options: &RouteOptions, master: &Master, follower: &Follower) {
 }
 
 /// One look at a master that has builds of ours, or may have.
-async fn round(service: &Service, master: &Master) -> Result<(), Trouble> {
+async fn round(
+    service: &Service,
+    options: &RouteOptions,
+    memory: &Memory,
+    master: &Master,
+) -> Result<(), Trouble> {
     let builds = service.store.routed_of(&master.name).await?;
     let stale = service.store.stale_of(&master.name).await?;
     if builds.is_empty() && stale.is_empty() {
@@ -108,6 +114,7 @@ async fn round(service: &Service, master: &Master) -> Result<(), Trouble> {
     let mut changes = Vec::new();
     for build in builds {
         let finding = find(service, master, &build, &at_work).await?;
+        remember(memory, &master.name, &build, &finding, service.now_ms() + options.cool_ms);
         changes.extend(change(&build, finding, service.now_ms()));
     }
     if !changes.is_empty() {
@@ -162,6 +169,14 @@ async fn find(
     Ok(finding)
 }
 
+/// Where runs of a job end before they claim their builds, with a wrong token or without the library, the
+/// next try is at another master, if there is one.
+fn remember(memory: &Memory, master: &str, build: &Build, finding: &Finding, until_ms: i64) {
+    if let Finding::EndedUnclaimed(reason) = finding {
+        memory.no_job(&build.job, master, until_ms, reason.clone());
+    }
+}
+
 /// What was found as a change of what is written down.
 fn change(build: &Build, finding: Finding, now_ms: i64) -> Option<Change> {
     let mut new = build.clone();
@@ -181,7 +196,7 @@ fn change(build: &Build, finding: Finding, now_ms: i64) -> Option<Change> {
             new.changed_ms = now_ms;
             AttemptChange::Moves
         }
-        Finding::NotStarted(reason) => {
+        Finding::NotStarted(reason) | Finding::EndedUnclaimed(reason) => {
             back(&mut new, &reason, now_ms);
             // A trigger that was not answered may still be on its way.
             ends(&reason, build.state == BuildState::Triggering)
@@ -214,4 +229,28 @@ fn change(build: &Build, finding: Finding, now_ms: i64) -> Option<Change> {
         Finding::Gone => return None,
     };
     Some(Change { build: new, attempt })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::route::tests::build;
+
+    #[test]
+    fn a_run_that_ends_before_its_claim_is_held_against_its_master_for_that_job() {
+        let queued = build(1, BuildState::Queued);
+        let memory = Memory::default();
+        let lost = Finding::NotStarted("lost with the queue".to_owned());
+        remember(&memory, "main", &queued, &lost, 50);
+        assert_eq!(memory.why_no_job(&queued.job, "main", 49), None);
+        let failed = Finding::EndedUnclaimed("it had a wrong token".to_owned());
+        remember(&memory, "main", &queued, &failed, 50);
+        assert_eq!(memory.why_no_job(&queued.job, "main", 49).unwrap(), "it had a wrong token");
+        assert_eq!(memory.why_no_job(&queued.job, "main", 50), None, "it is tried again then");
+        assert_eq!(memory.why_no_job(&queued.job, "second", 49), None);
+        let change = change(&queued, failed, 7).unwrap();
+        assert_eq!(change.build.state, BuildState::Waiting);
+        assert_eq!(change.build.reason, "it had a wrong token");
+        assert!(matches!(change.attempt, AttemptChange::Ends { is_stale: false, .. }));
+    }
 }

@@ -22,6 +22,8 @@ pub enum Finding {
     AskOutcome(String),
     /// It did not start there and will not.
     NotStarted(String),
+    /// It ran there and ended before it claimed its build.
+    EndedUnclaimed(String),
     /// It has ended.
     Ended {
         /// How.
@@ -107,7 +109,7 @@ pub fn of_builds(build: &Build, ran: &[Ran]) -> Finding {
                     one.number
                 ),
             },
-            Outcome::Ended(result) => Finding::NotStarted(format!(
+            Outcome::Ended(result) => Finding::EndedUnclaimed(format!(
                 "build {} there ended as {result} before it could claim this one",
                 one.number
             )),

@@ -233,7 +233,7 @@ fn split_views_are_resolved_by_looking() {
     assert!(matches!(of_builds(&asked, &[ran("k-2", Outcome::Runs)]), Finding::NotStarted(_)));
     assert_eq!(of_builds(&asked, &[ran("k-1", Outcome::Runs)]), Finding::Same);
     let ended = Outcome::Ended("NOT_BUILT".into());
-    assert!(matches!(of_builds(&asked, &[ran("k-1", ended)]), Finding::NotStarted(_)));
+    assert!(matches!(of_builds(&asked, &[ran("k-1", ended)]), Finding::EndedUnclaimed(_)));
 
     let queued = build(1, BuildState::Queued);
     // A job that declares no parameters any more: its build has no key, but the item that was triggered.

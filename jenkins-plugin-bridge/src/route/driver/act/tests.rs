@@ -44,8 +44,7 @@ impl After {
 
     /// Why the job is not tried at this master for a while.
     fn about_the_job(&self) -> Option<String> {
-        let key = ("main".to_owned(), "team/web".to_owned());
-        lock(&self.memory.no_jobs).get(&key).map(|(_, why)| why.clone())
+        self.memory.why_no_job("team/web", "main", 0)
     }
 
     /// It may go to another master, as nothing was started here.
