@@ -91,11 +91,8 @@ impl Webhook {
 
 /// A client for requests that are short, and never follow to another place.
 fn client(ca_files: &[PathBuf]) -> Result<reqwest::Client, String> {
-    let tls = crate::rest::tls_client_config(ca_files).map_err(|error| error.to_string())?;
-    reqwest::Client::builder()
-        .tls_backend_preconfigured(tls)
-        .user_agent(concat!("pilotfish-bridge/", env!("CARGO_PKG_VERSION")))
-        .redirect(reqwest::redirect::Policy::none())
+    crate::rest::client_builder(ca_files)
+        .map_err(|error| error.to_string())?
         .connect_timeout(CONNECT)
         .timeout(REQUEST)
         .build()

@@ -22,7 +22,6 @@ pub(crate) use send::chain as causes;
 use super::error::RestError;
 use super::name::JobName;
 use super::retry::RetryPolicy;
-use super::tls;
 
 /// The most bytes of one answer. Ten thousand names of jobs are about two megabytes.
 const ANSWER_BYTES: usize = 64 << 20;
@@ -129,11 +128,7 @@ impl Client {
     pub fn new(options: &ClientOptions) -> Result<Self, RestError> {
         let base = base_url(&options.url)?;
         let setup = |what: &str, reason: String| RestError::Setup { what: what.to_owned(), reason };
-        let mut builder = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls::client_config(&options.ca_files)?)
-            .user_agent(concat!("pilotfish-bridge/", env!("CARGO_PKG_VERSION")))
-            // A login page or another host is an answer to report, not a place to take a token to.
-            .redirect(reqwest::redirect::Policy::none())
+        let mut builder = super::client_builder(&options.ca_files)?
             .connect_timeout(options.connect_timeout)
             .timeout(options.timeout)
             .pool_max_idle_per_host(options.concurrency.clamp(1, MOST_CONCURRENCY));

@@ -74,3 +74,17 @@ pub fn tls_client_config(
 ) -> Result<rustls::ClientConfig, RestError> {
     tls::client_config(ca_files)
 }
+
+/// What clients of other programs begin with: that trust, our name, and no way to another place than the one
+/// that was declared. A login page or another host is an answer to report, not a place to take a token to.
+///
+/// # Errors
+/// [`RestError::Setup`].
+pub(crate) fn client_builder(
+    ca_files: &[std::path::PathBuf],
+) -> Result<reqwest::ClientBuilder, RestError> {
+    Ok(reqwest::Client::builder()
+        .tls_backend_preconfigured(tls::client_config(ca_files)?)
+        .user_agent(concat!("pilotfish-bridge/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none()))
+}

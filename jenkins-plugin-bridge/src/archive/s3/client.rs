@@ -95,12 +95,9 @@ enum Trouble {
 /// # Errors
 /// A CA file that cannot be used.
 pub fn http(ca_files: &[std::path::PathBuf]) -> Result<reqwest::Client, String> {
-    let tls = crate::rest::tls_client_config(ca_files).map_err(|error| error.to_string())?;
-    reqwest::Client::builder()
-        .tls_backend_preconfigured(tls)
-        .user_agent(concat!("pilotfish-bridge/", env!("CARGO_PKG_VERSION")))
-        // A bucket elsewhere is told, with its region: the signature is not good there.
-        .redirect(reqwest::redirect::Policy::none())
+    // Nor to a bucket elsewhere, which is told with its region: the signature is not good there.
+    crate::rest::client_builder(ca_files)
+        .map_err(|error| error.to_string())?
         .connect_timeout(CONNECT)
         .build()
         .map_err(|error| causes(&error))
