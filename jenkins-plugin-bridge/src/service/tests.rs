@@ -6,6 +6,7 @@ mod board;
 mod bucket;
 mod builds;
 mod controller;
+mod copies;
 mod declared;
 pub mod fence;
 mod http;

@@ -1,4 +1,5 @@
-//! Starts what is due: events that have come, times that have come. One replica leads it.
+//! Starts what is due: events that have come, times that have come; tells of results, and looks at copies of jobs. One
+//! replica leads it.
 //!
 //! Whatever is decided is decided again from what is written down by whoever leads next, and gives the same
 //! builds: the idempotency key of a build is made of its job and of what started it.
@@ -18,7 +19,7 @@ use super::polls::Polls;
 use super::upstream::{Graph, cycle};
 use crate::archive::copy_builds;
 use crate::forges::folded;
-use crate::jobs::JobSpec;
+use crate::jobs::{JobSpec, ROUND_EVERY, look_at_copies};
 use crate::report::send::{SendOptions, send_reports};
 use crate::service::leader::{LeaseTimes, lead};
 use crate::service::store::{EventRow, StoreError, TriggerRow};
@@ -40,6 +41,8 @@ const OUTCOMES: usize = 2_000;
 pub struct TriggerOptions {
     /// Between two rounds, where nothing says that something has come.
     pub tick: Duration,
+    /// Between two rounds of looks at copies of jobs.
+    pub look: Duration,
     /// How reports of builds are sent.
     pub send: SendOptions,
     /// How the lease is held.
@@ -50,6 +53,7 @@ impl Default for TriggerOptions {
     fn default() -> Self {
         Self {
             tick: Duration::from_secs(1),
+            look: ROUND_EVERY,
             send: SendOptions::default(),
             lease: LeaseTimes::default(),
         }
@@ -77,6 +81,7 @@ async fn run(service: Arc<Service>, options: TriggerOptions) {
         rounds(&service, options),
         polls(&service, options),
         send_reports(&service, options.send),
+        look_at_copies(&service, options.look),
         copy_builds(&service, options.tick)
     );
 }

@@ -72,7 +72,9 @@ pub async fn overview(State(service): App, visitor: Visitor) -> Page {
         let waits = handlers::say_what_they_wait_for(&service, at_work).await;
         waits.map_err(|error| stop(error.into()))?;
     }
+    let drifted = service.store.drifted_copies().await.map_err(|error| stop(error.into()))?;
     let counts = context! {
+        drifted => drifted,
         running => running.len(),
         waiting => waiting.len(),
         unknown => unknown.len(),

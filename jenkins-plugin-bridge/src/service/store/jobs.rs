@@ -114,7 +114,7 @@ impl Store {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Keeps what is known of a copy.
+    /// Keeps what is known of a copy, unless something newer is.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -124,7 +124,7 @@ impl Store {
         sqlx::query(
             "INSERT INTO job_copies (job, master, state, detail, revision, checked_ms) \
              VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (job, master) DO UPDATE SET \
-             state = $3, detail = $4, revision = $5, checked_ms = $6",
+             state = $3, detail = $4, revision = $5, checked_ms = $6 WHERE job_copies.checked_ms <= $6",
         )
         .bind(copy.job.clone())
         .bind(copy.master.clone())
@@ -135,6 +135,21 @@ impl Store {
         .execute(&self.pool)
         .await?;
         Ok(())
+    }
+
+    /// How many copies are not as they should be, as far as they were looked at: those of jobs that are removed and
+    /// those that are not made yet do not count.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn drifted_copies(&self) -> Result<i64, StoreError> {
+        let row = sqlx::query(
+            "SELECT COUNT(*) FROM job_copies JOIN jobs ON jobs.name = job_copies.job \
+             WHERE jobs.is_removed = 0 AND job_copies.state IN ('drifted', 'foreign', 'failed')",
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(row.try_get(0)?)
     }
 
     /// What is known of all copies.

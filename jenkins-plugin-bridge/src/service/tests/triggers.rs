@@ -32,7 +32,7 @@ pub async fn world() -> World {
 
 fn job(name: &str, triggers: &Value) -> Value {
     json!({"name": name, "pipeline": "service", "labels": ["linux"], "triggers": triggers,
-        "parameters": {"stack": {"default": "go"}, "BRANCH": {}, "COMMIT": {}}})
+        "parameters": {"stack": {"default": "go"}}})
 }
 
 fn on_push(branches: &[&str]) -> Value {
@@ -68,7 +68,7 @@ pub fn options() -> TriggerOptions {
     let lease =
         LeaseTimes { beat, still: Duration::from_millis(300), give_up: Duration::from_millis(200) };
     let send = SendOptions { tick: beat, pause: Duration::from_millis(50) };
-    TriggerOptions { tick: beat, send, lease }
+    TriggerOptions { tick: beat, look: beat, send, lease }
 }
 
 async fn builds(world: &World) -> Vec<Value> {
