@@ -1,8 +1,10 @@
 //! Reading YAML: one file to a checked, typed value.
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::model::Api;
 use super::schema::formats;
 use crate::error::Problem;
 use crate::text::nearest_hint;
@@ -52,6 +54,18 @@ pub fn typed<T: DeserializeOwned>(kind: &str, value: Value) -> Result<T, Vec<Pro
         }
     }
     serde_json::from_value(value).map_err(|error| vec![Problem::new("", error.to_string())])
+}
+
+/// What the schema of a file of several says of one of them that came by itself; paths begin in it.
+pub(crate) fn problems_of_one(kind: &str, list: &str, one: &impl Serialize) -> Vec<Problem> {
+    let file = serde_json::json!({"api": Api::V1, "kind": kind, list: [one]});
+    let within = format!("{list}.0.");
+    let found = formats().iter().find(|format| format.kind == kind).map(|one| one.problems(&file));
+    let own = |one: Problem| {
+        let path = one.path.strip_prefix(&within).unwrap_or_default().to_owned();
+        Problem { path, ..one }
+    };
+    found.into_iter().flatten().map(own).collect()
 }
 
 #[cfg(test)]

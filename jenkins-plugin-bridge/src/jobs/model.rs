@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::model::{Api, Identifier};
+use crate::catalog::model::{Api, Identifier, ParameterSchema};
 use crate::error::Problem;
 use crate::masters::file::Label;
+use crate::plan::parameters::ParameterRules;
 use crate::report::StatusSpec;
 use crate::rest::JobName;
 use crate::route::LostPolicy;
@@ -63,6 +64,37 @@ pub struct JobSpec {
     /// Statuses of the commits that its builds are of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub statuses: Option<StatusSpec>,
+}
+
+impl JobSpec {
+    /// What is wrong with its parameters beside those of its pipeline: a build could not be planned. What has no value
+    /// here is given by builds.
+    #[must_use]
+    pub fn problems_beside(&self, pipeline: &ParameterSchema) -> Vec<Problem> {
+        // A catalog whose schema is none is told of as such.
+        let Ok(rules) = ParameterRules::compile(pipeline) else { return Vec::new() };
+        let says = |name: &str, one: &JobParameter| {
+            !one.default.is_empty() || pipeline.property(name).is_none()
+        };
+        let given = self.parameters.iter().filter(|(name, one)| says(name, one));
+        let given = given.map(|(name, one)| (name.clone(), one.default.clone().into())).collect();
+        let comes_later = |name: &str| self.parameters.contains_key(name);
+        let found = rules.check_without(rules.read_text(&given), comes_later).err();
+        let own = |one: Problem| {
+            let (path, pipeline) = (&one.path, &self.pipeline);
+            let is_within = |name: &String| {
+                path.strip_prefix(name.as_str())
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            };
+            if self.parameters.keys().any(is_within) {
+                let message = format!("{} (pipeline {pipeline})", one.message);
+                return Problem::new(format!("parameters.{path}"), message);
+            }
+            let needs = "and builds give only what the job declares";
+            Problem::new("parameters", format!("the pipeline {pipeline} needs `{path}`, {needs}"))
+        };
+        found.into_iter().flatten().map(own).collect()
+    }
 }
 
 /// Marks a file of jobs.
@@ -185,5 +217,40 @@ mod tests {
         assert_eq!(file.problems(), []);
         file.jobs.push(file.jobs[0].clone());
         assert_eq!(file.problems()[0].path, "jobs.1.name");
+    }
+
+    #[test]
+    fn a_job_has_the_parameters_of_its_pipeline() {
+        let schema: ParameterSchema = serde_json::from_value(serde_json::json!({
+            "type": "object",
+            "properties": {
+                "stack": {"type": "string", "enum": ["go", "rust"]},
+                "count": {"type": "integer", "default": 1},
+                "name": {"type": "string"}
+            },
+            "required": ["stack", "name"]
+        }))
+        .unwrap();
+        let problems = |parameters: serde_json::Value| -> Vec<String> {
+            let job =
+                serde_json::json!({"name": "a", "pipeline": "service", "parameters": parameters});
+            let job: JobSpec = serde_json::from_value(job).unwrap();
+            job.problems_beside(&schema).iter().map(ToString::to_string).collect()
+        };
+        // A build gives the stack, and the count has a default.
+        let whole =
+            serde_json::json!({"stack": {}, "name": {"default": "x"}, "count": {"default": "3"}});
+        assert!(problems(whole).is_empty());
+        let wrong = serde_json::json!({"stak": {}, "stack": {"default": "go2"}, "count": {"default": "two"}});
+        let found = problems(wrong);
+        assert_eq!(found.len(), 4, "{found:#?}");
+        let has =
+            |text: &str| assert!(found.iter().any(|one| one.contains(text)), "{text}: {found:#?}");
+        has(
+            "parameters.stak: there is no such parameter; did you mean `stack`? (pipeline service)",
+        );
+        has("parameters.stack: ");
+        has("parameters.count: ");
+        has("parameters: the pipeline service needs `name`");
     }
 }

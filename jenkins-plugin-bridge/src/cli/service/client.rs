@@ -1,5 +1,6 @@
 //! A client of the service's own operations.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
@@ -91,6 +92,30 @@ impl Bridge {
             }
         })
         .await
+    }
+
+    /// Posts each of several, by name. One that is refused keeps none of the others; all refusals are told at once.
+    pub async fn post_each(
+        &self,
+        path: &str,
+        all: impl ExactSizeIterator<Item = (String, Value)>,
+    ) -> Result<Vec<Value>, BridgeError> {
+        let count = all.len();
+        let (mut kept, mut refused) = (Vec::new(), String::new());
+        for (name, body) in all {
+            match self.post(path, &body, None).await {
+                Ok(answer) => kept.push(answer),
+                Err(BridgeError::Service { status: Some(400..=499), message }) => {
+                    let _ = write!(refused, "\n{name}: {message}");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if refused.is_empty() {
+            return Ok(kept);
+        }
+        let message = format!("{} of {count} kept:{refused}", kept.len());
+        Err(self.failed(Some(422), message))
     }
 
     async fn json(

@@ -9,9 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::client::Bridge;
-use super::{OutputArguments, ServiceArguments, encoded, typed};
-use crate::catalog::read::yaml;
-use crate::cli::input::read;
+use super::{OutputArguments, ServiceArguments, declared, encoded, typed};
 use crate::cli::remote::runtime;
 use crate::cli::table::Table;
 use crate::cli::{FAILED, PASSED, complain, print};
@@ -98,23 +96,9 @@ fn table(answer: &Value) -> Result<String, BridgeError> {
 }
 
 async fn apply(bridge: &Bridge, file: &Path) -> Result<Value, BridgeError> {
-    let failed = |message: String| BridgeError::Input { path: file.to_owned(), message };
-    let text = read(file)?;
-    let told = |all: Vec<crate::Problem>| {
-        let lines: Vec<String> = all.iter().map(|one| format!("\n  {one}")).collect();
-        failed(format!("{} problem(s):{}", all.len(), lines.concat()))
-    };
-    let value = yaml(&text).map_err(|problem| told(vec![problem]))?;
-    let jobs: JobsFile = crate::catalog::read::typed("jobs", value).map_err(told)?;
-    let problems = jobs.problems();
-    if !problems.is_empty() {
-        return Err(told(problems));
-    }
-    let mut kept = Vec::new();
-    for job in &jobs.jobs {
-        kept.push(bridge.post("/v1/jobs", &json!(job), None).await?);
-    }
-    Ok(Value::from(kept))
+    let jobs: JobsFile = declared("jobs", file, JobsFile::problems)?;
+    let all = jobs.jobs.iter().map(|job| (job.name.clone(), json!(job)));
+    Ok(Value::from(bridge.post_each("/v1/jobs", all).await?))
 }
 
 /// Copies by job and master.
@@ -147,6 +131,8 @@ async fn keep(
     if open.is_empty() || !agreed {
         if !people {
             print(&format!("{:#}\n", json!(seen)));
+        } else if open.is_empty() && !is_well(&seen) {
+            complain("nothing can be done: the reasons are above");
         } else if open.is_empty() {
             complain("nothing is to be done");
         } else if !agreed {

@@ -8,13 +8,15 @@ mod masters;
 mod top;
 mod trigger;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::input::read;
 use super::print;
+use crate::catalog::read::yaml;
 use crate::error::BridgeError;
 
 pub(super) use builds::{BuildsArguments, execute as builds};
@@ -77,6 +79,24 @@ fn typed<T: DeserializeOwned>(answer: &Value) -> Result<T, BridgeError> {
         status: None,
         message: format!("its answer is not what this program knows: {error}"),
     })
+}
+
+/// What a file declares that is sent to the service. All that is wrong with it is told at once; `beyond` finds what
+/// the schema cannot say.
+fn declared<T: DeserializeOwned>(
+    format: &str,
+    file: &Path,
+    beyond: impl Fn(&T) -> Vec<crate::Problem>,
+) -> Result<T, BridgeError> {
+    let told = |all: Vec<crate::Problem>| {
+        let lines: Vec<String> = all.iter().map(|one| format!("\n  {one}")).collect();
+        let message = format!("{} problem(s):{}", all.len(), lines.concat());
+        BridgeError::Input { path: file.to_owned(), message }
+    };
+    let value = yaml(&read(file)?).map_err(|problem| told(vec![problem]))?;
+    let declared = crate::catalog::read::typed(format, value).map_err(told)?;
+    let problems = beyond(&declared);
+    if problems.is_empty() { Ok(declared) } else { Err(told(problems)) }
 }
 
 /// A name as a part of a path.

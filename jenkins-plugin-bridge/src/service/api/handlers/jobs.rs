@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 
 use super::App;
+use crate::catalog::read::problems_of_one;
 use crate::jobs::{CopyState, JobSpec, inspect_copy, mend_copy, problems, remove_copy};
 use crate::masters::Permission;
 use crate::service::api::extract::{Authenticated, Input};
@@ -25,13 +26,18 @@ pub async fn save_job(
     let spec = &input.value;
     acts("save a job", &spec.name);
     caller.access(Scope::JobsWrite)?;
-    let mut wrong = problems(spec);
+    // What came as JSON was not checked by the schema yet.
+    let mut wrong = problems_of_one("jobs", "jobs", spec);
+    wrong.extend(problems(spec));
     let loaded = service.catalog.current();
-    if !loaded.catalog.pipelines.contains_key(spec.pipeline.as_str()) {
-        let known = loaded.catalog.pipelines.keys().map(String::as_str);
-        let hint = crate::text::nearest_hint(spec.pipeline.as_str(), known);
-        let message = format!("the catalog has no pipeline `{}`{hint}", spec.pipeline);
-        wrong.push(crate::error::Problem::new("pipeline", message));
+    match loaded.catalog.pipelines.get(spec.pipeline.as_str()) {
+        Some(pipeline) => wrong.extend(spec.problems_beside(&pipeline.value.parameters)),
+        None => {
+            let known = loaded.catalog.pipelines.keys().map(String::as_str);
+            let hint = crate::text::nearest_hint(spec.pipeline.as_str(), known);
+            let message = format!("the catalog has no pipeline `{}`{hint}", spec.pipeline);
+            wrong.push(crate::error::Problem::new("pipeline", message));
+        }
     }
     wrong.extend(elsewhere(&service, spec).await?);
     if !wrong.is_empty() {
