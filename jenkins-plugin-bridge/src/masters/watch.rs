@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::health::{HealthRules, Observation, Seen, State};
+use super::health::{Health, HealthRules, Observation, Seen, State};
 use super::registry::{Master, Registry};
 use crate::catalog::model::Span;
 use crate::rest::{Nodes, Pulse};
@@ -95,12 +95,13 @@ async fn look_on(master: &Master, options: &WatchOptions, changes: &mpsc::Sender
             looks = 0;
         }
         if let Some(state) = master.observe(&look, &options.rules) {
-            tracing::info!(
-                master = master.name,
-                health = ?state.health,
-                reason = state.reason,
-                "the health of a master has changed"
-            );
+            let (name, reason) = (&master.name, &state.reason);
+            match state.health {
+                Health::Unhealthy => {
+                    tracing::warn!(master = name, reason, "a master is not healthy any more");
+                }
+                _ => tracing::info!(master = name, "a master is healthy"),
+            }
             // A full channel has a reader that will see the newest state anyway.
             let _ = changes.try_send(Change { master: master.name.clone(), state });
         }

@@ -53,7 +53,7 @@ impl Default for RouteOptions {
             limits: Limits::default(),
             tick: Duration::from_secs(1),
             follow_every: Duration::from_secs(5),
-            facts_every: Duration::from_secs(600),
+            facts_every: Duration::from_secs(60),
             cool_ms: 10_000,
             fence: Arc::new(NoPods),
             lease: LeaseTimes::default(),
