@@ -227,9 +227,15 @@ impl AgentsFile {
 
 impl AgentsFile {
     /// What is wrong beside what else there is: masters and pod profiles that it names and that are not
-    /// there, and masters where no nodes may be made.
+    /// there, and masters where no nodes may be made. Where the service `takes_more` masters than it knows when it
+    /// starts, one that is not there may come.
     #[must_use]
-    pub fn problems_beside(&self, masters: &Registry, pods: &dyn Pods) -> Vec<Problem> {
+    pub fn problems_beside(
+        &self,
+        masters: &Registry,
+        takes_more: bool,
+        pods: &dyn Pods,
+    ) -> Vec<Problem> {
         let mut found = Vec::new();
         let all = masters.all();
         for (name, pool) in &self.pools {
@@ -238,6 +244,7 @@ impl AgentsFile {
             }
             for wanted in &pool.masters {
                 let message = match all.iter().find(|one| one.name == wanted.as_str()) {
+                    None if takes_more => continue,
                     None => {
                         let known = all.iter().map(|one| one.name.as_str());
                         format!(

@@ -50,6 +50,7 @@ static FORMATS: LazyLock<Vec<Format>> = LazyLock::new(|| {
         format::<crate::plan::PlanDocument>("plan"),
         format::<crate::pod::Profile>("pod-profile"),
         format::<crate::masters::MastersFile>("masters"),
+        format::<crate::masters::DeclaredMastersFile>("declared-masters"),
         format::<crate::cluster::ClustersFile>("clusters"),
         format::<crate::jobs::JobsFile>("jobs"),
         format::<crate::forges::ForgesFile>("forges"),
@@ -62,7 +63,7 @@ static FORMATS: LazyLock<Vec<Format>> = LazyLock::new(|| {
 });
 
 /// All formats, catalog files first, then the job record, the plan, the pod profile, and the files of
-/// masters, clusters, jobs, forges, agents and the archive.
+/// masters (those of the service, and those for its API), clusters, jobs, forges, agents and the archive.
 #[must_use]
 pub fn formats() -> &'static [Format] {
     &FORMATS
@@ -189,7 +190,7 @@ mod tests {
 
     #[test]
     fn every_format_has_a_schema_that_compiles() {
-        assert_eq!(formats().len(), 15);
+        assert_eq!(formats().len(), 16);
     }
 
     /// Run with `UPDATE_SCHEMAS=1` after a change of the types.

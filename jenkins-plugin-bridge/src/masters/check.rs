@@ -51,6 +51,16 @@ pub struct MasterCheck {
     pub checks: Vec<PermissionCheck>,
 }
 
+impl MasterCheck {
+    /// The permissions in this state that what is declared needs.
+    pub fn needed(&self, state: PermissionState) -> impl Iterator<Item = &str> {
+        let is_needed = move |one: &&PermissionCheck| {
+            one.state == state && one.level.is_some_and(|level| level <= self.declared)
+        };
+        self.checks.iter().filter(is_needed).map(|one| one.permission.as_str())
+    }
+}
+
 const BUILDS: &str = "a build at least has to have ended there";
 const NODES: &str = "an inbound node has to be there";
 const NO_PAGE: &str = "no page tells without doing it";

@@ -170,18 +170,8 @@ fn problems(file: &MastersFile) -> Vec<Problem> {
             let message = format!("is that of {other}, too: one master has one name");
             found.push(Problem::new(path("url"), message));
         }
-        if master.user.is_empty() || master.user.contains(':') {
-            found.push(Problem::new(path("user"), "expected a user name without a colon"));
-        }
-        if matches!(&master.labels, Labels::Named(labels) if labels.is_empty()) {
-            let message = "is empty, so that no build comes here: name some, or say from-nodes";
-            found.push(Problem::new(path("labels"), message));
-        }
-        for (index, window) in master.maintenance.iter().enumerate() {
-            if let Err(message) = window.check() {
-                found.push(Problem::new(path(&format!("maintenance.{index}")), message));
-            }
-        }
+        let own = problems_of(master).into_iter();
+        found.extend(own.map(|one| Problem::new(path(&one.path), one.message)));
     }
     for name in file.limits.clusters.keys() {
         let known = || file.masters.values().filter_map(|one| one.cluster.as_ref());
@@ -193,6 +183,24 @@ fn problems(file: &MastersFile) -> Vec<Problem> {
     }
     if file.masters.is_empty() {
         found.push(Problem::new("masters", "is empty: name at least one, better two"));
+    }
+    found
+}
+
+/// What a schema cannot say of one master; paths begin in it.
+pub(super) fn problems_of(master: &MasterSpec) -> Vec<Problem> {
+    let mut found = Vec::new();
+    if master.user.is_empty() || master.user.contains(':') {
+        found.push(Problem::new("user", "expected a user name without a colon"));
+    }
+    if matches!(&master.labels, Labels::Named(labels) if labels.is_empty()) {
+        let message = "is empty, so that no build comes here: name some, or say from-nodes";
+        found.push(Problem::new("labels", message));
+    }
+    for (index, window) in master.maintenance.iter().enumerate() {
+        if let Err(message) = window.check() {
+            found.push(Problem::new(format!("maintenance.{index}"), message));
+        }
     }
     found
 }

@@ -1,9 +1,11 @@
 //! The masters, with what is known about each.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::drain::Drain;
@@ -19,10 +21,26 @@ const LOOK_TIMEOUT: Duration = Duration::from_secs(4);
 /// Requests under way at once for work.
 const WORK_AT_ONCE: usize = 8;
 
+/// Where a master is declared. Where two declare the same name or address, the first of these counts.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// In the masters file.
+    File,
+    /// Over the API.
+    Api,
+    /// By a `JenkinsController` resource.
+    Resource,
+}
+
 /// A master.
 pub struct Master {
     /// Its name.
     pub name: String,
+    /// Where it is declared.
+    pub source: Source,
     /// What is declared about it.
     pub spec: MasterSpec,
     /// For work. Requests that change nothing are tried twice, others once.
@@ -30,7 +48,7 @@ pub struct Master {
     /// For looks: never tried again, given up after a few seconds.
     pub probe: Arc<Client>,
     state: Mutex<State>,
-    /// The token, where a resource declares it.
+    /// The token, where it is not declared in the file.
     token: Option<Zeroizing<String>>,
     /// Why it gets no builds although it may answer.
     hold: Mutex<Option<String>>,
@@ -43,14 +61,14 @@ impl std::fmt::Debug for Master {
     }
 }
 
-/// A master that a resource declares.
+/// A master that is declared elsewhere than in the file.
 pub struct Declared {
     /// Its name.
     pub name: String,
     /// What is declared about it; its `token_file` counts for nothing.
     pub spec: MasterSpec,
-    /// The API token of its user.
-    pub token: Zeroizing<String>,
+    /// The API token of its user; nothing where it cannot be read, and then there is a `hold`.
+    pub token: Option<Zeroizing<String>>,
     /// Why it gets no builds although it may answer.
     pub hold: Option<String>,
 }
@@ -74,19 +92,23 @@ impl Master {
             spec.proxy.clone(),
         )
         .options(&spec.url)?;
-        Self::with(name, spec, options)
+        Self::with(name, Source::File, spec, options)
     }
 
-    /// The same, of what a resource declares.
-    fn declared(one: &Declared) -> Result<Self, BridgeError> {
+    /// The same, of what is declared elsewhere.
+    fn declared(source: Source, one: &Declared) -> Result<Self, BridgeError> {
         let mut options = ClientOptions::new(&one.spec.url);
-        options.login = Some(Login { user: one.spec.user.clone(), token: one.token.clone() });
-        let master = Self::with(&one.name, &one.spec, options)?;
-        Ok(Self { token: Some(one.token.clone()), ..master })
+        options.ca_files.clone_from(&one.spec.ca_files);
+        let login =
+            |token: &Zeroizing<String>| Login { user: one.spec.user.clone(), token: token.clone() };
+        options.login = one.token.as_ref().map(login);
+        let master = Self::with(&one.name, source, &one.spec, options)?;
+        Ok(Self { token: one.token.clone(), ..master })
     }
 
     fn with(
         name: &str,
+        source: Source,
         spec: &MasterSpec,
         mut options: ClientOptions,
     ) -> Result<Self, BridgeError> {
@@ -101,7 +123,7 @@ impl Master {
         let probe = Arc::new(Client::new(&options)?);
         let (name, spec) = (name.to_owned(), spec.clone());
         let (state, hold, drain) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Ok(Self { name, spec, client, probe, state, token: None, hold, drain })
+        Ok(Self { name, source, spec, client, probe, state, token: None, hold, drain })
     }
 
     /// Why it gets no builds although it may answer: what waits there is moved.
@@ -193,10 +215,8 @@ impl Master {
 /// All masters.
 #[derive(Debug, Default)]
 pub struct Registry {
-    /// Those of the masters file.
-    masters: RwLock<BTreeMap<String, Arc<Master>>>,
-    /// Those of resources. A name or an address that is in the file is that of the file.
-    declared: RwLock<BTreeMap<String, Arc<Master>>>,
+    /// By where they are declared. A name or an address is there once.
+    masters: RwLock<BTreeMap<Source, Masters>>,
     /// Which are taken out, also of those that are not declared now.
     drains: Mutex<BTreeMap<String, Drain>>,
 }
@@ -230,11 +250,11 @@ impl Registry {
     /// # Errors
     /// [`BridgeError::Masters`]; nothing is changed then.
     pub fn replace(&self, file: &MastersFile) -> Result<(), BridgeError> {
-        let before: Vec<_> = read(&self.masters).values().cloned().collect();
+        let before = self.from(Source::File);
         let mut all = BTreeMap::new();
         let mut problems = Vec::new();
         for (name, spec) in &file.masters {
-            let known = before.iter().find(|one| one.name == name.as_str() && one.spec == *spec);
+            let known = before.get(name.as_str()).filter(|one| one.spec == *spec);
             if let Some(known) = known {
                 all.insert(name.to_string(), Arc::clone(known));
                 continue;
@@ -254,33 +274,37 @@ impl Registry {
         if !problems.is_empty() {
             return Err(BridgeError::Masters(problems));
         }
-        *self.masters.write().unwrap_or_else(PoisonError::into_inner) = all;
+        self.set(Source::File, all);
         Ok(())
     }
 
-    /// Takes what resources declare now, in place of what they declared before. A master that is declared as before
-    /// keeps its state. Gives what is wrong: those get no builds.
-    pub fn declare(&self, declared: Vec<Declared>) -> Vec<String> {
+    /// Takes what is declared now, over the API or by resources, in place of what was declared there before. A master
+    /// that is declared as before keeps its state. Gives what is wrong: those get no builds.
+    pub fn declare(&self, source: Source, declared: Vec<Declared>) -> Vec<String> {
         let mut problems = Vec::new();
-        let mut all: BTreeMap<String, Arc<Master>> = BTreeMap::new();
-        let file = read(&self.masters).clone();
-        let before = read(&self.declared).clone();
-        let address = |spec: &MasterSpec| spec.url.trim_end_matches('/').to_owned();
+        let mut all: Masters = BTreeMap::new();
+        let earlier: Vec<Masters> = self
+            .read()
+            .iter()
+            .filter(|(other, _)| **other < source)
+            .map(|(_, masters)| masters.clone())
+            .collect();
+        let before = self.from(source);
         for one in declared {
-            let same = |other: &&Arc<Master>| {
+            let is_same = |other: &&Arc<Master>| {
                 other.name == one.name || address(&other.spec) == address(&one.spec)
             };
-            if let Some(other) = file.values().chain(all.values()).find(same) {
+            let other = earlier.iter().chain([&all]).flat_map(BTreeMap::values).find(is_same);
+            if let Some(other) = other {
                 let (name, url) = (&one.name, &one.spec.url);
                 problems.push(format!("{name} ({url}) is declared as {} already", other.name));
                 continue;
             }
-            let is_known = |known: &&Arc<Master>| {
-                known.spec == one.spec && known.token.as_ref() == Some(&one.token)
-            };
+            let is_known =
+                |known: &&Arc<Master>| known.spec == one.spec && known.token == one.token;
             let master = match before.get(&one.name).filter(is_known) {
                 Some(known) => Arc::clone(known),
-                None => match Master::declared(&one) {
+                None => match Master::declared(source, &one) {
                     Ok(master) => {
                         master.set_drain(self.drain_of(&master.name));
                         Arc::new(master)
@@ -294,34 +318,55 @@ impl Registry {
             master.set_hold(one.hold);
             all.insert(one.name, master);
         }
-        *self.declared.write().unwrap_or_else(PoisonError::into_inner) = all;
+        self.set(source, all);
         problems
+    }
+
+    /// The master that has an address, whatever its name.
+    #[must_use]
+    pub fn at(&self, url: &str) -> Option<Arc<Master>> {
+        let url = url.trim_end_matches('/');
+        self.all().into_iter().find(|master| address(&master.spec) == url)
     }
 
     /// All, by name.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<Master>> {
-        let mut all = read(&self.declared).clone();
-        all.extend(read(&self.masters).clone());
+        let mut all = Masters::new();
+        for masters in self.read().values().rev() {
+            all.extend(masters.clone());
+        }
         all.into_values().collect()
     }
 
     /// One, by its name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Arc<Master>> {
-        let of_file = read(&self.masters).get(name).cloned();
-        of_file.or_else(|| read(&self.declared).get(name).cloned())
+        self.read().values().find_map(|masters| masters.get(name).cloned())
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        read(&self.masters).is_empty() && read(&self.declared).is_empty()
+        self.read().values().all(BTreeMap::is_empty)
+    }
+
+    fn from(&self, source: Source) -> Masters {
+        self.read().get(&source).cloned().unwrap_or_default()
+    }
+
+    fn set(&self, source: Source, masters: Masters) {
+        self.masters.write().unwrap_or_else(PoisonError::into_inner).insert(source, masters);
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, BTreeMap<Source, Masters>> {
+        self.masters.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 type Masters = BTreeMap<String, Arc<Master>>;
 
-fn read(masters: &RwLock<Masters>) -> std::sync::RwLockReadGuard<'_, Masters> {
-    masters.read().unwrap_or_else(PoisonError::into_inner)
+/// Where a master is, in one spelling.
+fn address(spec: &MasterSpec) -> &str {
+    spec.url.trim_end_matches('/')
 }

@@ -13,7 +13,7 @@ use kube::{Api, Client, ResourceExt as _};
 use zeroize::Zeroizing;
 
 use super::file::{Label, Labels, MasterSpec};
-use super::registry::{Declared, Registry};
+use super::registry::{Declared, Registry, Source};
 use crate::catalog::model::Identifier;
 use crate::cluster::causes;
 use crate::operator::render::PORT;
@@ -111,7 +111,7 @@ async fn take(registry: &Registry, from: &Resources, known: &mut Known) {
             Ok(token) => all.push(Declared {
                 name: controller.name_any(),
                 spec,
-                token,
+                token: Some(token),
                 hold: hold(controller),
             }),
             Err(problem) => {
@@ -120,7 +120,7 @@ async fn take(registry: &Registry, from: &Resources, known: &mut Known) {
             }
         }
     }
-    problems.extend(registry.declare(all));
+    problems.extend(registry.declare(Source::Resource, all));
     for problem in problems.difference(&known.told) {
         tracing::warn!(problem, "a declared master gets no builds");
     }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::health::{Health, HealthRules, Observation, Seen, State};
 use super::watch::look;
-use super::{Drain, Labels, MastersFile, Registry, cover};
+use super::{Declared, Drain, Labels, MasterSpec, MastersFile, Registry, Source, cover};
 use crate::rest::stub::{Reply, Stub, recording};
 
 const HEAD: &str = "api: pilotfish/v1\nkind: masters\n";
@@ -245,4 +245,53 @@ fn a_master_that_is_taken_out_stays_so_when_its_declaration_changes() {
     assert_eq!(north.refusal(0).as_deref(), Some("ann has taken it out: new disks"));
     registry.set_drains(BTreeMap::new());
     assert_eq!(north.drain(), None);
+}
+
+#[test]
+fn what_the_file_declares_counts_before_the_api_and_that_before_resources() {
+    let (registry, _token) = masters_of(&[("north", "http://127.0.0.1:1/", "[linux]")]);
+    let (spec, file) = (registry.get("north").unwrap().spec.clone(), Source::File);
+    let declared = |name: &str, url: &str, token: &str| Declared {
+        name: name.to_owned(),
+        spec: MasterSpec { url: url.to_owned(), ..spec.clone() },
+        token: Some(zeroize::Zeroizing::new(token.to_owned())),
+        hold: None,
+    };
+    let sources = || -> Vec<(String, Source)> {
+        registry.all().iter().map(|one| (one.name.clone(), one.source)).collect()
+    };
+    let of = |name: &str, source| (name.to_owned(), source);
+    let resources =
+        || vec![declared("east", "http://east/", "a"), declared("west", "http://west/", "a")];
+    assert!(registry.declare(Source::Resource, resources()).is_empty());
+    let api = || {
+        vec![
+            declared("north", "http://other/", "t"),
+            declared("of-the-file", "http://127.0.0.1:1", "t"),
+            declared("west", "http://west", "t"),
+        ]
+    };
+    let problems = registry.declare(Source::Api, api());
+    assert_eq!(
+        problems,
+        [
+            "north (http://other/) is declared as north already",
+            "of-the-file (http://127.0.0.1:1) is declared as north already"
+        ]
+    );
+    let all = [of("east", Source::Resource), of("north", file), of("west", Source::Api)];
+    assert_eq!(sources(), all);
+    let problems = registry.declare(Source::Resource, resources());
+    assert_eq!(problems, ["west (http://west/) is declared as west already"]);
+    assert_eq!(sources(), all);
+    assert_eq!(registry.at("http://west/").unwrap().source, Source::Api);
+    // The same again keeps what is known; another token is another master.
+    let west = registry.get("west").unwrap();
+    registry.declare(Source::Api, api());
+    assert!(Arc::ptr_eq(&west, &registry.get("west").unwrap()));
+    registry.declare(Source::Api, vec![declared("west", "http://west", "new")]);
+    assert!(!Arc::ptr_eq(&west, &registry.get("west").unwrap()));
+    registry.declare(Source::Api, Vec::new());
+    registry.declare(Source::Resource, resources());
+    assert_eq!(registry.get("west").unwrap().source, Source::Resource);
 }

@@ -65,6 +65,8 @@ fn handler(id: OperationId) -> MethodRouter<Arc<Service>> {
         OperationId::report_usage => post(handlers::report_usage),
         OperationId::get_sizing => get(handlers::get_sizing),
         OperationId::get_masters => get(handlers::get_masters),
+        OperationId::save_master => post(handlers::save_master),
+        OperationId::remove_master => post(handlers::remove_master),
         OperationId::check_master => get(handlers::check_master),
         OperationId::drain_master => post(handlers::drain_master),
         OperationId::resume_master => post(handlers::resume_master),

@@ -35,7 +35,9 @@ use crate::archive::s3::Bucket;
 use crate::cluster::{Cluster, ClusterSettings, Clusters};
 use crate::error::{BridgeError, Problem};
 use crate::forges::Forges;
-use crate::masters::{MastersFile, Registry, Resources, WatchOptions, follow_resources};
+use crate::masters::{
+    MastersFile, Registry, Resources, TokenDirectory, WatchOptions, follow_resources,
+};
 use crate::operator;
 use crate::route::{Limits as RouteLimits, RouteOptions, route_builds};
 use crate::triggers::{TriggerOptions, run_triggers};
@@ -47,7 +49,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 
 /// `serve`: the service.
 #[derive(Debug, Clone, Args)]
-#[command(group(clap::ArgGroup::new("managed").multiple(true).args(["masters", "masters_from_cluster"])))]
+#[command(group(clap::ArgGroup::new("managed").multiple(true).args(["masters", "masters_from_cluster", "master_tokens"])))]
 pub struct ServeArgs {
     /// Directory of the catalog.
     #[arg(long, value_name = "DIR")]
@@ -77,6 +79,10 @@ pub struct ServeArgs {
     /// File of masters that are managed as one: builds are routed to them by label.
     #[arg(long, value_name = "FILE")]
     pub masters: Option<PathBuf>,
+    /// Directory with API tokens for masters that are declared over the API (`masters apply`), with or without a
+    /// file: each in a file of its own, with the addresses below it that it may be sent to.
+    #[arg(long, value_name = "DIR")]
+    pub master_tokens: Option<PathBuf>,
     /// Take the masters that JenkinsController resources declare, too, with labels, capacity and Secrets as they
     /// say. One that is being changed gets no builds until it has passed its gate.
     #[arg(long)]
@@ -92,10 +98,10 @@ pub struct ServeArgs {
     #[arg(long, value_name = "FILE", requires = "managed")]
     pub forges: Option<PathBuf>,
     /// Directory where logs, test results and artefacts of finished builds are kept. Replicas share it.
-    #[arg(long, value_name = "DIR", requires = "masters")]
+    #[arg(long, value_name = "DIR", requires = "managed")]
     pub archive: Option<PathBuf>,
     /// File about a bucket of S3 where they are kept in place of a directory.
-    #[arg(long, value_name = "FILE", requires = "masters", conflicts_with = "archive")]
+    #[arg(long, value_name = "FILE", requires = "managed", conflicts_with = "archive")]
     pub archive_s3: Option<PathBuf>,
     /// Days that builds are kept there; no longer than --keep-days.
     #[arg(long, value_name = "DAYS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3650))]
@@ -106,9 +112,9 @@ pub struct ServeArgs {
     /// File of clusters: which controllers' builds run in pods, of which profile and where.
     #[arg(long, value_name = "FILE")]
     pub clusters: Option<PathBuf>,
-    /// File of agents: which labels get agents on demand, and how many wait. Needs --masters and
+    /// File of agents: which labels get agents on demand, and how many wait. Needs masters and
     /// --clusters.
-    #[arg(long, value_name = "FILE", requires = "masters", requires = "clusters")]
+    #[arg(long, value_name = "FILE", requires = "managed", requires = "clusters")]
     pub agents: Option<PathBuf>,
     /// `sqlite:FILE` or `postgres://…`. The variable PILOTFISH_DATABASE_URL keeps a password off the
     /// command line.
@@ -251,6 +257,8 @@ pub async fn serve(args: &ServeArgs) -> Result<(), BridgeError> {
     let controllers = args.controllers.as_deref().map(read_controllers).transpose()?;
     let (masters, limits) =
         args.masters.as_deref().map(read_masters).transpose()?.unwrap_or_default();
+    let tokens = args.master_tokens.as_deref().map(TokenDirectory::open).transpose()?;
+    let takes_more = tokens.is_some() || args.masters_from_cluster;
     let resources = match args.masters_from_cluster {
         true => Some(resources(args).await?),
         false => None,
@@ -274,12 +282,13 @@ pub async fn serve(args: &ServeArgs) -> Result<(), BridgeError> {
     let service = Service::new(catalog, store, access, keys, controllers, options);
     let service = service
         .with_masters(masters)
+        .with_master_tokens(tokens)
         .with_clusters(clusters)
         .with_forges(Arc::new(forges))
         .with_login(login)
         .with_archive(archive(args).await?);
     if let Some(file) = &args.agents {
-        set_up_agents(&service, file)?;
+        set_up_agents(&service, file, takes_more)?;
     }
     let service = Arc::new(service);
     let holder = replica();
@@ -288,7 +297,7 @@ pub async fn serve(args: &ServeArgs) -> Result<(), BridgeError> {
         Server::bind(args.listen, Arc::clone(&service), tls.clone(), Limits::default()).await?;
     let sent = traces.are_sent();
     tracing::info!(address = %server.address()?, tls = tls.is_some(), traces = sent, "listening");
-    let watching = (!service.masters.is_empty() || resources.is_some()).then(|| {
+    let watching = (!service.masters.is_empty() || takes_more).then(|| {
         let (watch, lease) = (WatchOptions::default(), LeaseTimes::default());
         let watching = watch_masters(Arc::clone(&service), holder.clone(), watch, lease);
         let triggers =
@@ -365,11 +374,15 @@ fn read_masters(file: &std::path::Path) -> Result<(Arc<Registry>, RouteLimits), 
 }
 
 /// Reads the file of agents. All that is wrong with it beside the other files is reported at once.
-fn set_up_agents(service: &Service, path: &std::path::Path) -> Result<(), BridgeError> {
+fn set_up_agents(
+    service: &Service,
+    path: &std::path::Path,
+    takes_more: bool,
+) -> Result<(), BridgeError> {
     let file = AgentsFile::load(path)?;
     let pools = file.pools.iter().map(|(name, pool)| (name.to_string(), pool.clone())).collect();
     let pods = Arc::new(KubePods::new(service.clusters.clone(), &pools));
-    let problems = file.problems_beside(&service.masters, pods.as_ref());
+    let problems = file.problems_beside(&service.masters, takes_more, pods.as_ref());
     if !problems.is_empty() {
         let file = path.display().to_string();
         let problems = problems.into_iter().map(|one| one.in_file(file.clone())).collect();

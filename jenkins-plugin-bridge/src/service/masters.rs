@@ -1,12 +1,16 @@
-//! The duty of looking at masters: the replica that leads it looks, the others read what it saw.
+//! The duty of looking at masters: the replica that leads it looks, the others read what it saw. Each reads what was
+//! said of masters over the API.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::leader::{LeaseTimes, lead};
 use super::state::Service;
 use super::store::StoreError;
-use crate::masters::{Registry, WatchOptions, watch};
+use crate::masters::{
+    Declared, MasterDeclaration, Registry, Source, TokenDirectory, WatchOptions, watch,
+};
 
 /// Name of the lease.
 const LEASE: &str = "masters";
@@ -22,8 +26,8 @@ pub async fn watch_masters(
     lease: LeaseTimes,
 ) {
     // Before anything is given to a master.
-    while let Err(error) = service.read_drains().await {
-        tracing::warn!(%error, "it could not be read which masters are taken out");
+    while let Err(error) = service.read_masters().await {
+        tracing::warn!(%error, "it could not be read what was said of masters");
         tokio::time::sleep(SHARE_EVERY).await;
     }
     let duty = || look(&service, options);
@@ -50,8 +54,8 @@ async fn look(service: &Arc<Service>, options: WatchOptions) {
 
 async fn follow(service: &Service) {
     loop {
-        if let Err(error) = service.read_drains().await {
-            tracing::warn!(%error, "it could not be read which masters are taken out");
+        if let Err(error) = service.read_masters().await {
+            tracing::warn!(%error, "it could not be read what was said of masters");
         }
         if !service.is_leading_masters()
             && let Err(error) = take_over(&service.store, &service.masters).await
@@ -69,6 +73,60 @@ async fn take_over(store: &super::Store, registry: &Registry) -> Result<(), Stor
         }
     }
     Ok(())
+}
+
+impl Service {
+    /// Reads which masters are declared over the API and which are taken out, as any replica may have said.
+    ///
+    /// # Errors
+    /// [`StoreError`]; what is known stays.
+    pub(super) async fn read_masters(&self) -> Result<(), StoreError> {
+        let mut told = self.masters_turn.lock().await;
+        self.masters.set_drains(self.store.drains().await?);
+        let declared = self.store.declared_masters().await?;
+        let tokens = self.master_tokens.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            declared.iter().map(|one| with_token(tokens.as_ref(), one)).collect::<Vec<_>>()
+        });
+        let Ok(read) = read.await else { return Ok(()) };
+        let held = read.iter().filter_map(|one| one.hold.as_ref().map(|why| (&one.name, why)));
+        let mut problems: BTreeSet<String> =
+            held.map(|(name, why)| format!("{name}: {why}")).collect();
+        problems.extend(self.masters.declare(Source::Api, read));
+        for problem in problems.difference(&told) {
+            tracing::warn!(problem, "a master that was declared over the API gets no builds");
+        }
+        *told = problems;
+        Ok(())
+    }
+}
+
+/// A declared master with its token. Without one it stays among the masters, and says why it gets no builds.
+fn with_token(tokens: Option<&TokenDirectory>, one: &MasterDeclaration) -> Declared {
+    let read = match tokens {
+        Some(tokens) => tokens.read(&one.token),
+        None => Err("the service was started without --master-tokens".to_owned()),
+    };
+    let read = match read {
+        Ok(token) if !token.is_good_at(&one.url) => Err(not_good(&one.token, &one.url)),
+        other => other,
+    };
+    let (name, mut spec) = (one.name.to_string(), one.spec());
+    match read {
+        Ok(read) => {
+            spec.ca_files.extend(read.ca_file);
+            Declared { name, spec, token: Some(read.token), hold: None }
+        }
+        Err(problem) => Declared { name, spec, token: None, hold: Some(problem) },
+    }
+}
+
+/// What is said where a token may not be sent to an address.
+pub(super) fn not_good(token: &str, url: &str) -> String {
+    format!(
+        "the token {token} is not good at {url}: whoever runs the service writes the address below the token in \
+         its file"
+    )
 }
 
 struct AbortOnDrop(tokio::task::JoinHandle<()>);

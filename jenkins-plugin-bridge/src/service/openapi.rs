@@ -151,6 +151,13 @@ operations! {
     get_masters get "/v1/masters", Needs::Scope("masters:read"),
         None, Some(schema::<Vec<types::MasterAnswer>>), &[401, 403],
         "The masters, and how each is.";
+    save_master post "/v1/masters", Needs::Scope("masters:write"),
+        Some(schema::<crate::masters::MasterDeclaration>), Some(schema::<types::MasterAnswer>),
+        &[400, 401, 403, 409, 413, 422],
+        "Declares a master, or changes what was declared of it here. Its token is named, not sent: `serve --master-tokens`.";
+    remove_master post "/v1/masters/{name}/remove", Needs::Scope("masters:write"),
+        None, Some(schema::<types::MasterAnswer>), &[401, 403, 404, 409],
+        "Removes a master that was declared here and has no builds of the bridge. Nothing is changed at it.";
     check_master get "/v1/masters/{name}/check", Needs::Scope("masters:read"),
         None, Some(schema::<crate::masters::MasterCheck>), &[401, 403, 404, 502, 504],
         "What the user of the bridge may do at a master, and what it lacks for each degree of permission. Nothing is changed there.";

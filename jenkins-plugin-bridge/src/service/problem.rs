@@ -129,6 +129,12 @@ impl Problem {
         Self::refused("job", "The job is refused", detail, found)
     }
 
+    /// A master is refused.
+    pub fn master(found: &[Found]) -> Self {
+        let detail = "nothing was kept; each error says what would be accepted";
+        Self::refused("master", "The master is refused", detail, found)
+    }
+
     /// The plan is refused.
     fn refused(kind: &str, title: &str, detail: &str, found: &[Found]) -> Self {
         let mut problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, kind, title, detail);

@@ -1,6 +1,6 @@
 //! Everything that requests share.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -18,7 +18,7 @@ use crate::agents::Standbys;
 use crate::archive::Archive;
 use crate::cluster::Clusters;
 use crate::forges::Forges;
-use crate::masters::Registry;
+use crate::masters::{Registry, TokenDirectory};
 use crate::plan::Plan;
 use crate::rest::Client;
 
@@ -124,8 +124,11 @@ pub struct Service {
     /// Agents that wait.
     pub agents: Standbys,
     leads_masters: AtomicBool,
-    /// Held while it is read which masters are taken out, so that what was read first is not taken last.
-    drains_turn: tokio::sync::Mutex<()>,
+    /// Tokens that masters declared over the API may have; none is declared so without them.
+    pub master_tokens: Option<TokenDirectory>,
+    /// Held while it is read what was said of masters over the API, so that what was read first is not taken last.
+    /// What is wrong with them is in it: it is told once.
+    pub(super) masters_turn: tokio::sync::Mutex<BTreeSet<String>>,
     /// What masters said last of what they run.
     pub(super) last_running: LastRunning,
     plans: Mutex<KnownPlans>,
@@ -176,7 +179,8 @@ impl Service {
             listening_ms: now_ms(),
             agents: Standbys::default(),
             leads_masters: AtomicBool::new(false),
-            drains_turn: tokio::sync::Mutex::default(),
+            master_tokens: None,
+            masters_turn: tokio::sync::Mutex::default(),
             last_running: LastRunning::default(),
             plans: Mutex::default(),
         }
@@ -187,6 +191,12 @@ impl Service {
     pub fn with_masters(mut self, masters: Arc<Registry>) -> Self {
         self.masters = masters;
         self
+    }
+
+    /// The same with tokens for masters that are declared over the API.
+    #[must_use]
+    pub fn with_master_tokens(self, master_tokens: Option<TokenDirectory>) -> Self {
+        Self { master_tokens, ..self }
     }
 
     /// The same with an archive.
@@ -206,16 +216,6 @@ impl Service {
     pub fn controller(&self, name: &str) -> Option<Arc<Client>> {
         let master = || self.masters.get(name).map(|master| Arc::clone(&master.client));
         self.controllers.get(name).cloned().or_else(master)
-    }
-
-    /// Reads which masters are taken out, as any replica may have said.
-    ///
-    /// # Errors
-    /// [`StoreError`]; what is known stays.
-    pub(super) async fn read_drains(&self) -> Result<(), StoreError> {
-        let _turn = self.drains_turn.lock().await;
-        self.masters.set_drains(self.store.drains().await?);
-        Ok(())
     }
 
     pub(super) fn leads_masters(&self, leads: bool) {

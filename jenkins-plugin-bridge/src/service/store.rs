@@ -59,6 +59,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (70, "leases", include_str!("../../migrations/0070_leases.sql")),
     (71, "milestones", include_str!("../../migrations/0071_milestones.sql")),
     (80, "live builds", include_str!("../../migrations/0080_live_builds.sql")),
+    (90, "declared masters", include_str!("../../migrations/0090_declared_masters.sql")),
 ];
 /// Connections to PostgreSQL.
 const CONNECTIONS: u32 = 16;

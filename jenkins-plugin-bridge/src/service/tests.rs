@@ -66,6 +66,7 @@ async fn a_build_goes_from_its_plan_to_its_end_on_postgresql() {
     locks::older_builds_end_at_a_milestone(&world).await;
     locks::a_milestone_ends_older_builds_of_the_bridge(&world).await;
     masters::taken_out_and_given_back(&world).await;
+    masters::declared_and_removed(&world).await;
     let url = database.url("triggers").unwrap();
     let world =
         World::with_masters_and_forges(Some(&url), routed::unreachable_masters(), triggers::forges)

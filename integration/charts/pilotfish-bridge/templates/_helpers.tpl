@@ -119,6 +119,9 @@ containers:
       {{- end }}
       {{- end }}
       {{- end }}
+      {{- if .Values.masterTokens.secret }}
+      - --master-tokens=/run/secrets/master-tokens
+      {{- end }}
       {{- if .Values.archive.configMap }}
       - --archive-s3=/etc/pilotfish/archive/archive.yaml
       {{- end }}
@@ -180,6 +183,9 @@ containers:
       {{- end }}
       {{- end }}
       {{- end }}
+      {{- if .Values.masterTokens.secret }}
+      - {name: master-tokens, mountPath: /run/secrets/master-tokens, readOnly: true}
+      {{- end }}
       {{- if .Values.agents.configMap }}
       - {name: agents, mountPath: /etc/pilotfish/agents, readOnly: true}
       {{- end }}
@@ -208,6 +214,9 @@ volumes:
   - {name: {{ $name }}-secret, secret: {secretName: {{ .secret }}, defaultMode: 288}}
   {{- end }}
   {{- end }}
+  {{- end }}
+  {{- with .Values.masterTokens.secret }}
+  - {name: master-tokens, secret: {secretName: {{ . }}, defaultMode: 288}}
   {{- end }}
   {{- with .Values.agents.configMap }}
   - {name: agents, configMap: {name: {{ . }}}}

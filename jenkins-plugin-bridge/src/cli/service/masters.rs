@@ -1,18 +1,20 @@
 //! `masters`: which there are, how each is, and what the bridge may do there.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::client::Bridge;
-use super::{OutputArguments, ServiceArguments, encoded, typed};
+use super::{OutputArguments, ServiceArguments, declared, encoded, typed};
 use crate::cli::remote::runtime;
 use crate::cli::table::Table;
-use crate::cli::{FAILED, PASSED};
+use crate::cli::{FAILED, PASSED, complain};
 use crate::error::BridgeError;
-use crate::masters::{MasterCheck, Permission, PermissionState, State};
+use crate::masters::declaration::FORMAT;
+use crate::masters::{DeclaredMastersFile, MasterCheck, Permission, PermissionState, State};
 
 /// Arguments of `masters`.
 #[derive(Debug, Args)]
@@ -33,6 +35,16 @@ enum Command {
     Check {
         /// Only these masters.
         masters: Vec<String>,
+    },
+    /// Declare the masters of a file, for a service with --master-tokens. Others stay as they are.
+    Apply {
+        /// A YAML file of the kind `declared-masters`.
+        file: PathBuf,
+    },
+    /// Remove a master that was declared so and has no builds of the bridge. Nothing is changed at it.
+    Remove {
+        /// The master.
+        name: String,
     },
     /// Give a master no new builds, until it is resumed. What waits there goes to others; what runs goes on.
     Drain {
@@ -75,20 +87,36 @@ pub(in crate::cli) fn execute(arguments: &MastersArguments) -> Result<u8, Bridge
         match &arguments.command {
             None | Some(Command::List) => list(&bridge, &arguments.output).await,
             Some(Command::Check { masters }) => check(&bridge, &arguments.output, masters).await,
+            Some(Command::Apply { file }) => output_of(arguments, &apply(&bridge, file).await?),
+            Some(Command::Remove { name }) => {
+                let path = format!("/v1/masters/{}/remove", encoded(name));
+                bridge.post(&path, &json!({}), None).await?;
+                complain(&format!("{name} is no master of the bridge any more"));
+                Ok(PASSED)
+            }
             Some(Command::Drain { name, reason }) => {
                 let path = format!("/v1/masters/{}/drain", encoded(name));
                 let answer = bridge.post(&path, &json!({"reason": reason}), None).await?;
-                arguments.output.print(&answer, |answer| table(&json!([answer])))?;
-                Ok(PASSED)
+                output_of(arguments, &json!([answer]))
             }
             Some(Command::Resume { name }) => {
                 let path = format!("/v1/masters/{}/resume", encoded(name));
                 let answer = bridge.post(&path, &json!({}), None).await?;
-                arguments.output.print(&answer, |answer| table(&json!([answer])))?;
-                Ok(PASSED)
+                output_of(arguments, &json!([answer]))
             }
         }
     })
+}
+
+fn output_of(arguments: &MastersArguments, masters: &Value) -> Result<u8, BridgeError> {
+    arguments.output.print(masters, table)?;
+    Ok(PASSED)
+}
+
+async fn apply(bridge: &Bridge, file: &Path) -> Result<Value, BridgeError> {
+    let read: DeclaredMastersFile = declared(FORMAT, file, DeclaredMastersFile::problems)?;
+    let all = read.masters.iter().map(|master| (master.name.to_string(), json!(master)));
+    Ok(Value::from(bridge.post_each("/v1/masters", all).await?))
 }
 
 async fn list(bridge: &Bridge, output: &OutputArguments) -> Result<u8, BridgeError> {
@@ -159,7 +187,7 @@ async fn check(
         match bridge.get(&format!("/v1/masters/{}/check", encoded(&name))).await {
             Ok(answer) => answers.push(answer),
             Err(error) => {
-                problems.push(error.to_string());
+                problems.push(format!("{name}: {error}"));
                 answers.push(json!({"master": name, "error": error.to_string()}));
             }
         }
@@ -170,8 +198,8 @@ async fn check(
         .map(typed)
         .collect::<Result<_, _>>()?;
     output.print(&Value::from(answers), |_| Ok(all.iter().map(told).collect()))?;
-    problems.iter().for_each(|problem| crate::cli::complain(problem));
-    let falls_short = all.iter().any(|one| one.reaches < Some(one.declared));
+    problems.iter().for_each(|problem| complain(problem));
+    let falls_short = all.iter().any(|one| one.needed(PermissionState::Lacking).next().is_some());
     Ok(if falls_short || !problems.is_empty() { FAILED } else { PASSED })
 }
 
@@ -191,11 +219,23 @@ fn told(one: &MasterCheck) -> String {
             check.note.clone(),
         ]);
     }
-    let reaches = one.reaches.map_or("nothing", Permission::as_str);
-    let verdict = if one.reaches >= Some(one.declared) {
-        format!("declared {}: nothing that can be seen is lacking", one.declared.as_str())
+    let declared = one.declared.as_str();
+    let lacking: Vec<&str> = one.needed(PermissionState::Lacking).collect();
+    let unseen: Vec<&str> = one.needed(PermissionState::Unseen).collect();
+    let verdict = if !lacking.is_empty() {
+        let reaches = one.reaches.map_or("nothing", Permission::as_str);
+        format!(
+            "declared {declared}, but the user lacks {} and reaches {reaches}",
+            lacking.join(", ")
+        )
+    } else if one.reaches < Some(one.declared) {
+        format!(
+            "declared {declared}: nothing is seen to be lacking, but {} cannot be seen yet; check again once a job \
+             of the bridge is there",
+            unseen.join(", ")
+        )
     } else {
-        format!("declared {}, but the user reaches {reaches}", one.declared.as_str())
+        format!("declared {declared}: nothing that can be seen is lacking")
     };
     format!("{}, user {}: {verdict}\n{}\n", one.master, one.user, table.text())
 }

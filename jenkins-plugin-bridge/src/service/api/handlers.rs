@@ -39,7 +39,8 @@ pub use hooks::{get_outbox, list_hooks, retry_outbox, take_hook};
 pub use jobs::{get_job, keep_job, list_jobs, remove_job, save_job};
 pub use leases::{ask_lock, break_lock, list_locks, release_lock};
 pub use masters::{
-    check_master, drain_master, get_labels, get_masters, get_running, resume_master,
+    check_master, drain_master, get_labels, get_masters, get_running, remove_master, resume_master,
+    save_master,
 };
 pub use milestones::pass_milestone;
 pub use nodes::{bring_node_back, take_node_out};

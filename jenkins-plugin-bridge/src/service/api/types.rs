@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::leases::LockAnswer;
 use crate::catalog::model::{Pipeline, StageTemplate};
 use crate::cluster::start::PodStart;
-use crate::masters::{Drain, Permission, State};
+use crate::masters::{Drain, Permission, Source, State};
 use crate::plan::evaluate::Decided;
 use crate::plan::{Outcome, RunFacts};
 use crate::service::live::ReloadState;
@@ -330,6 +330,8 @@ pub struct MasterAnswer {
     pub name: String,
     /// Address.
     pub url: String,
+    /// Where it is declared.
+    pub source: Source,
     /// Labels that builds may ask for.
     pub labels: BTreeSet<String>,
     /// Builds of the bridge that it may have at once.

@@ -1,11 +1,12 @@
-//! What was seen of masters, for replicas that do not look themselves, and which of them are taken out.
+//! What was seen of masters, for replicas that do not look themselves, which of them are taken
+//! out, and those that are declared over the API.
 
 use std::collections::BTreeMap;
 
 use sqlx::Row as _;
 
 use super::{Store, StoreError};
-use crate::masters::{Drain, State};
+use crate::masters::{Drain, MasterDeclaration, State};
 
 impl Store {
     /// Keeps what is known about a master.
@@ -91,6 +92,66 @@ impl Store {
             .map(|row| {
                 let (who, reason) = (row.try_get(1)?, row.try_get(2)?);
                 Ok((row.try_get(0)?, Drain { who, reason, since_ms: row.try_get(3)? }))
+            })
+            .collect()
+    }
+
+    /// Keeps what is declared of a master.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn save_declared_master(
+        &self,
+        one: &MasterDeclaration,
+        who: &str,
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
+        let body = serde_json::to_string(one)
+            .map_err(|error| StoreError::Database(sqlx::Error::Encode(error.into())))?;
+        sqlx::query(
+            "INSERT INTO declared_masters (name, body, who, changed_ms) VALUES ($1, $2, $3, $4) \
+             ON CONFLICT (name) DO UPDATE SET body = $2, who = $3, changed_ms = $4",
+        )
+        .bind(one.name.to_string())
+        .bind(body)
+        .bind(who.to_owned())
+        .bind(now_ms)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Forgets a master, with what was seen of it and of the jobs there, and that it is taken out.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn remove_declared_master(&self, name: &str) -> Result<(), StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        for sql in [
+            "DELETE FROM declared_masters WHERE name = $1",
+            "DELETE FROM master_states WHERE name = $1",
+            "DELETE FROM drains WHERE master = $1",
+            "DELETE FROM job_copies WHERE master = $1",
+        ] {
+            sqlx::query(sql).bind(name.to_owned()).execute(&mut *transaction).await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// The masters that are declared over the API, by name.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn declared_masters(&self) -> Result<Vec<MasterDeclaration>, StoreError> {
+        let rows = sqlx::query("SELECT body FROM declared_masters ORDER BY name")
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter()
+            .map(|row| {
+                let body: String = row.try_get(0)?;
+                serde_json::from_str(&body)
+                    .map_err(|error| StoreError::Database(sqlx::Error::Decode(error.into())))
             })
             .collect()
     }

@@ -10,7 +10,7 @@ use super::board::{Browser, location};
 use super::routed::masters_at;
 use super::world::{AGENT, BOSS, BUILDER, OPERATOR, READER, SHIM, VIEWER, World};
 use crate::masters::watch::look;
-use crate::masters::{Health, HealthRules, MastersFile, Registry, State};
+use crate::masters::{Health, HealthRules, MastersFile, Registry, Source, State};
 use crate::rest::stub::{Reply, Stub, recording};
 use crate::route::BuildState;
 use crate::service::store::{AttemptChange, Change};
@@ -148,7 +148,7 @@ pub async fn taken_out_and_given_back(world: &World) {
     // Another replica, or this one after a restart.
     world.service.masters.set_drains(BTreeMap::new());
     assert_eq!(master.refusal(0), None);
-    world.service.read_drains().await.unwrap();
+    world.service.read_masters().await.unwrap();
     assert!(master.refusal(0).is_some());
     let answer = world.post("/v1/masters/main/resume", BOSS, &json!({})).await.ok();
     assert!(answer.get("drain").is_none() && answer.get("refusal").is_none(), "{answer}");
@@ -163,10 +163,122 @@ pub async fn taken_out_and_given_back(world: &World) {
     assert!(done("take a master out", "main", 403) && done("give a master back", "main", 200));
 }
 
+/// Masters are declared over the API, by name of their token, and removed; every replica knows. The master `main` is
+/// one of the file.
+pub async fn declared_and_removed(world: &World) {
+    let stub = Stub::start(|request| {
+        assert_eq!(request.path, "/ci/api/json");
+        Reply { body: r#"{"mode": "NORMAL", "quietingDown": false}"#.into(), ..recording(51).reply }
+    })
+    .await;
+    let url = format!("{}/ci", stub.url.trim_end_matches('/'));
+    let keep = |name: &str, text: &str| std::fs::write(world.path().join(name), text).unwrap();
+    keep(
+        "north-token",
+        &format!("11north\n{url}/\nhttps://new.example.com/\nhttp://127.0.0.1:1/\n"),
+    );
+    let declared = |name: &str, url: &str, token: &str| json!({"name": name, "url": url, "user": "bridge", "token": token, "labels": ["linux", "arm"]});
+    let north = declared("north", &url, "north-token");
+    for (token, status) in [(VIEWER, 403), (BUILDER, 403), (SHIM, 403), ("", 401)] {
+        assert_eq!(world.post("/v1/masters", token, &north).await.status, status, "{token}");
+        assert_eq!(world.post("/v1/masters/north/remove", token, &json!({})).await.status, status);
+    }
+    // All that is wrong is told at once; a token goes only where its file says.
+    let refused = async |body: Value| {
+        let reply = world.post("/v1/masters", BOSS, &body).await;
+        assert_eq!(
+            (reply.status, reply.json["type"].as_str()),
+            (422, Some("urn:pilotfish:problem:master"))
+        );
+        let errors = reply.json["errors"].as_array().unwrap().clone();
+        errors.iter().map(|one| format!("{}: {}", one["path"], one["message"])).collect::<Vec<_>>()
+    };
+    let many = refused(
+        json!({"name": "north", "url": "north", "user": "a:b", "token": "../x", "labels": []}),
+    )
+    .await;
+    assert_eq!(many.len(), 4, "{many:#?}");
+    let elsewhere = refused(declared("north", "https://evil.example.com/", "north-token")).await;
+    assert!(elsewhere[0].contains("is not good at https://evil.example.com/"), "{elsewhere:?}");
+    assert!(!elsewhere[0].contains("11north"));
+    let missing = refused(declared("north", &url, "south-token")).await;
+    assert!(missing[0].contains("there is no token south-token"), "{missing:?}");
+    let twice = refused(declared("north", "http://127.0.0.1:1", "north-token")).await;
+    assert!(twice[0].contains("is that of main, too"), "{twice:?}");
+    let of_file = world.post("/v1/masters", BOSS, &declared("main", &url, "north-token")).await;
+    assert_eq!(of_file.status, 409, "{}", of_file.json);
+
+    let answer = world.post("/v1/masters", BOSS, &north).await.ok();
+    assert_eq!(answer["refusal"], "it was not looked at yet");
+    assert_eq!((&answer["source"], &answer["permission"]), (&json!("api"), &json!("full")));
+    let master = world.service.masters.get("north").unwrap();
+    assert!(master.client.pulse().await.is_ok());
+    // Base64 of bridge:11north.
+    assert_eq!(stub.requests()[0].headers["authorization"], "Basic YnJpZGdlOjExbm9ydGg=");
+    let all = world.get("/v1/masters", VIEWER).await.ok();
+    let sources: Vec<&Value> = all.as_array().unwrap().iter().map(|one| &one["source"]).collect();
+    assert_eq!(sources, [&json!("file"), &json!("api")]);
+    // Said again nothing changes; another replica knows it, too.
+    world.post("/v1/masters", BOSS, &north).await.ok();
+    assert!(Arc::ptr_eq(&master, &world.service.masters.get("north").unwrap()));
+    world.service.masters.declare(Source::Api, Vec::new());
+    world.service.read_masters().await.unwrap();
+    assert_eq!(world.service.masters.get("north").unwrap().source, Source::Api);
+
+    // A build that is there is not left alone.
+    world.post("/v1/jobs", OPERATOR, &super::routed::job("team/declared")).await.ok();
+    let made = world.post("/v1/builds", OPERATOR, &json!({"job": "team/declared"})).await.ok();
+    let mut build =
+        world.service.store.routed(made["id"].as_str().unwrap()).await.unwrap().unwrap();
+    (build.state, build.master) = (BuildState::Running, Some("north".to_owned()));
+    let change = Change { build: build.clone(), attempt: AttemptChange::None };
+    assert_eq!(world.service.store.change_routed(&[change], 1).await.unwrap(), [true]);
+    let moved = declared("north", "https://new.example.com", "north-token");
+    for reply in [
+        world.post("/v1/masters", BOSS, &moved).await,
+        world.post("/v1/masters/north/remove", BOSS, &json!({})).await,
+    ] {
+        assert_eq!(reply.status, 409, "{}", reply.json);
+        assert!(reply.json["detail"].as_str().unwrap().starts_with("1 build(s)"), "{}", reply.json);
+    }
+    // What else is declared of it may change meanwhile.
+    let mut more = north.clone();
+    more["capacity"] = json!(7);
+    assert_eq!(world.post("/v1/masters", BOSS, &more).await.ok()["capacity"], 7);
+    (build.state, build.version) = (BuildState::Finished, build.version + 1);
+    let change = Change { build, attempt: AttemptChange::None };
+    assert_eq!(world.service.store.change_routed(&[change], 2).await.unwrap(), [true]);
+
+    // A token that is gone: the master stays and gets nothing.
+    std::fs::remove_file(world.path().join("north-token")).unwrap();
+    world.service.read_masters().await.unwrap();
+    let all = world.get("/v1/masters", VIEWER).await.ok();
+    let refusal = all[1]["refusal"].as_str().unwrap();
+    assert!(refusal.starts_with("there is no token north-token"), "{refusal}");
+
+    let removed = world.post("/v1/masters/north/remove", BOSS, &json!({})).await;
+    assert_eq!(removed.status, 200, "{}", removed.json);
+    assert_eq!(world.post("/v1/masters/north/remove", BOSS, &json!({})).await.status, 404);
+    assert_eq!(world.post("/v1/masters/main/remove", BOSS, &json!({})).await.status, 409);
+    let all = world.get("/v1/masters", VIEWER).await.ok();
+    assert_eq!(all.as_array().unwrap().len(), 1);
+    let audit = world.get("/v1/audit?limit=500", BOSS).await.ok();
+    let done = |action: &str, subject: &str, status: u16| {
+        let is = |row: &Value| {
+            row["action"] == action && row["subject"] == subject && row["status"] == status
+        };
+        assert!(audit.as_array().unwrap().iter().any(is), "{action} {subject} {status}");
+    };
+    done("declare a master", &format!("north: {url}"), 200);
+    done("declare a master", &format!("north: {url}"), 403);
+    done("remove a master", "north", 200);
+}
+
 #[tokio::test]
 async fn masters_are_taken_out_by_operators() {
     let world = World::with_masters(super::routed::unreachable_masters()).await;
     taken_out_and_given_back(&world).await;
+    declared_and_removed(&world).await;
     // On the page of the masters.
     let (viewer, boss) =
         (Browser::with(&world.url, VIEWER).await, Browser::with(&world.url, BOSS).await);

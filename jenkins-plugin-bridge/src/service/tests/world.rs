@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::archive::Archive;
 use crate::cluster::Clusters;
 use crate::forges::Forges;
-use crate::masters::Registry;
+use crate::masters::{Registry, TokenDirectory};
 use crate::rest::Client;
 use crate::service::auth::{AccessToken, AccessTokens, Role, Scope};
 use crate::service::live::LiveCatalog;
@@ -327,7 +327,8 @@ impl World {
         let service = service
             .with_forges(around.forges)
             .with_login(around.login)
-            .with_archive(around.archive);
+            .with_archive(around.archive)
+            .with_master_tokens(Some(TokenDirectory::open(directory.path()).unwrap()));
         let service = Arc::new(service);
         let scheme = if tls.is_some() { "https" } else { "http" };
         let server =
