@@ -27,8 +27,12 @@ fn human(record: &Record) -> String {
     let _ = write!(text, "\n{}: ", record.level);
     // What the controller sends may stand in a message: it must not pass for a record of its own, nor
     // control a terminal.
-    for character in record.text().trim_end().chars() {
+    let record_text = record.text();
+    let mut rest = record_text.trim_end().chars();
+    while let Some(character) = rest.next() {
         match character {
+            // As the messages of the Java agent are.
+            '\n' if rest.as_str().starts_with("  ") => text.push('\n'),
             '\n' => text.push_str("\n\t"),
             '\t' => text.push('\t'),
             '\r' => {}
@@ -140,6 +144,11 @@ mod tests {
             human(&record(1_793_664_000, "a\nSEVERE: b\r\n\u{1b}[2Jc")),
             "Nov 03, 2026 12:00:00 AM hudson.remoting.Launcher createEngine\n\
              INFO: a\n\tSEVERE: b\n\t\\u{1b}[2Jc bytes=7\n"
+        );
+        assert_eq!(
+            human(&record(1_793_664_000, "Agent discovery successful\n  Agent address: a\n B")),
+            "Nov 03, 2026 12:00:00 AM hudson.remoting.Launcher createEngine\n\
+             INFO: Agent discovery successful\n  Agent address: a\n\t B bytes=7\n"
         );
         assert!(
             human_time(SystemTime::UNIX_EPOCH + Duration::from_secs(43_200))
