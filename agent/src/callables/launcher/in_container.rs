@@ -61,7 +61,7 @@ pub(super) fn request(
         overrides: of_the_job(&context.environment, overrides),
         cookie: cookie.to_owned(),
         directory: directory.map(str::to_owned),
-        stdin: false,
+        stdin: true,
         stderr: ErrorStream::Output,
         stage: None,
         follow: task.is_some(),

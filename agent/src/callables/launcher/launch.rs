@@ -89,7 +89,6 @@ async fn start(
             let (request, task) =
                 in_container::request(context, &launch.command, overrides, directory, &cookie);
             let request = pilotfish_exec::Launch {
-                stdin: !launch.stdin.is_null() || launch.reverse_stdin,
                 stderr: if apart { ErrorStream::Apart } else { ErrorStream::Output },
                 // Where nobody is told, nothing is measured.
                 stage: stage.clone().filter(|_| context.usages.is_some()),
@@ -240,11 +239,11 @@ fn command(
     if !search_path.has(NOHUP) {
         without_nohup(&mut arguments, task.is_some());
     }
-    let piped = |wanted| if wanted { InputSource::Piped } else { InputSource::Null };
     let apart = !launch.stderr.is_null() || launch.reverse_stderr;
     let mut command = Command::new(arguments, search_path)
         .environment(environment)
-        .stdin(piped(!launch.stdin.is_null() || launch.reverse_stdin))
+        // One that nobody writes to is closed at once, as by Java: not the null device.
+        .stdin(InputSource::Piped)
         .stdout(OutputTarget::Piped)
         .stderr(if apart { ErrorTarget::Piped } else { ErrorTarget::Output });
     if let Some(directory) = &launch.directory {
