@@ -8,7 +8,8 @@ use std::path::{Component, Path, PathBuf};
 
 use md5::{Digest, Md5};
 use rustix::fs::{
-    AtFlags, CWD, Mode, OFlags, ResolveFlags, StatVfs, Timespec, Timestamps, UTIME_OMIT, openat2,
+    Access, AtFlags, CWD, Mode, OFlags, ResolveFlags, StatVfs, Timespec, Timestamps, UTIME_OMIT,
+    openat2,
 };
 use rustix::io::Errno;
 
@@ -31,12 +32,17 @@ pub(super) fn create_directories(dir: &Path) -> Result<()> {
     let mut missing: Vec<&Path> = Vec::new();
     let mut current = Some(dir.as_path());
     while let Some(path) = current {
-        if path.is_dir() {
-            break;
-        }
-        missing.push(path);
-        if exists(path) {
-            break;
+        match rustix::fs::access(path, Access::EXISTS) {
+            // A file is found out below: as the directory itself, or by what is to be in it.
+            Ok(()) if path != dir || path.is_dir() => break,
+            Ok(()) => {
+                missing.push(path);
+                break;
+            }
+            Err(Errno::NOENT) => missing.push(path),
+            // What the directory itself meets is found out below.
+            Err(_) if path == dir => missing.push(path),
+            Err(error) => return Err(FileError::at(error, path)),
         }
         current = path.parent();
     }

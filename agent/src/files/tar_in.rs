@@ -63,8 +63,8 @@ fn check_gzip(stream: &mut impl BufRead) -> Result<()> {
         }
     };
     match start {
-        [] => Err(FileError::new(JavaClass::Eof, "the gzip stream is empty")),
-        [0x1f] | [0x1f, 0x8b, ..] => Ok(()),
+        [] | [_] => Err(FileError::new(JavaClass::Eof, "the gzip stream ends in its header")),
+        [0x1f, 0x8b, ..] => Ok(()),
         _ => Err(FileError::new(JavaClass::Zip, "Not in GZIP format")),
     }
 }

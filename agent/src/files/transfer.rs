@@ -251,6 +251,15 @@ pub fn copy_to(from: &mut File, out: &mut dyn Write, cancel: &Cancel) -> Result<
 /// # Errors
 /// A `FileNotFoundException` as `RandomAccessFile` words it, `Negative seek offset`, errors of the stream.
 pub fn tail_gzip<W: Write>(path: &Path, offset: i64, out: W, cancel: &Cancel) -> Result<u64> {
+    let mut gzip = GzEncoder::new(out, flate2::Compression::new(6));
+    let copied = tail(path, offset, &mut gzip, cancel);
+    // What follows a failure is a whole stream of what there was until then, as from Java.
+    let finished = gzip.finish().and_then(|mut out| out.flush()).map_err(FileError::stream);
+    let total = copied?;
+    finished.map(|()| total)
+}
+
+fn tail(path: &Path, offset: i64, out: &mut impl Write, cancel: &Cancel) -> Result<u64> {
     let missing = |text: &str| {
         FileError::new(JavaClass::FileNotFound, format!("{} ({text})", path.display()))
     };
@@ -260,8 +269,5 @@ pub fn tail_gzip<W: Write>(path: &Path, offset: i64, out: W, cancel: &Cancel) ->
     }
     let offset = u64::try_from(offset).map_err(|_| FileError::io("Negative seek offset"))?;
     file.seek(SeekFrom::Start(offset)).map_err(FileError::stream)?;
-    let mut gzip = GzEncoder::new(out, flate2::Compression::new(6));
-    let total = copy_to(&mut file, &mut gzip, cancel)?;
-    gzip.finish().and_then(|mut out| out.flush()).map_err(FileError::stream)?;
-    Ok(total)
+    copy_to(&mut file, out, cancel)
 }

@@ -199,7 +199,7 @@ async fn what_is_no_archive_or_breaks_off_is_told_with_the_bytes_read() {
     for (path, cause) in [
         ("/page.tgz", "Not in GZIP format"),
         ("/page.zip", "archive is not a ZIP archive"),
-        ("/empty.tgz", "the gzip stream is empty"),
+        ("/empty.tgz", "the gzip stream ends in its header"),
     ] {
         let error = fail(path).await;
         let read = if path.starts_with("/page") { 6 } else { 0 };
