@@ -42,6 +42,34 @@ static ILLEGAL_ARGUMENT: Class =
 /// How `FilePath.act` sends an `InterruptedException` (`FilePath$TunneledInterruptedException`).
 static TUNNELED_INTERRUPTED: Class =
     Class::new("hudson.FilePath$TunneledInterruptedException", 1).extends(&jdk::IO_EXCEPTION);
+static COMPOSITE_IO: Class =
+    Class::new("jenkins.util.io.CompositeIOException", 121_943_141_387_608_148)
+        .fields(&[Field::reference(EXCEPTIONS, "Ljava/util/List;")])
+        .extends(&jdk::IO_EXCEPTION);
+const EXCEPTIONS: &str = "exceptions";
+static CHARACTER_CODING: Class =
+    Class::new("java.nio.charset.CharacterCodingException", 8_421_532_232_154_627_783)
+        .extends(&jdk::IO_EXCEPTION);
+static MALFORMED_INPUT: Class =
+    Class::new("java.nio.charset.MalformedInputException", -3_438_823_399_834_806_194)
+        .fields(&[Field::int(INPUT_LENGTH)])
+        .extends(&CHARACTER_CODING);
+static UNMAPPABLE_CHARACTER: Class =
+    Class::new("java.nio.charset.UnmappableCharacterException", -7_026_962_371_537_706_123)
+        .fields(&[Field::int(INPUT_LENGTH)])
+        .extends(&CHARACTER_CODING);
+const INPUT_LENGTH: &str = "inputLength";
+/// Its place in a build file is part of its text; this one has none (`Location.UNKNOWN_LOCATION`).
+static BUILD: Class = Class::new("org.apache.tools.ant.BuildException", -5_419_014_565_354_664_240)
+    .fields(&[Field::reference(LOCATION, "Lorg/apache/tools/ant/Location;")])
+    .extends(&jdk::RUNTIME_EXCEPTION);
+static BUILD_LOCATION: Class = Class::new("org.apache.tools.ant.Location", 1).fields(&[
+    Field::int("columnNumber"),
+    Field::int("lineNumber"),
+    Field::string("fileName"),
+]);
+const LOCATION: &str = "location";
+
 impl From<FileError> for Throwable {
     fn from(error: FileError) -> Self {
         to_throwable(&error)
@@ -52,7 +80,11 @@ fn to_throwable(error: &FileError) -> Throwable {
     let mut throwable = without_cause(error);
     if !error.suppressed().is_empty() {
         // Ten of each at most, and operations nest few of them.
-        throwable = throwable.suppressing(error.suppressed().iter().map(to_throwable).collect());
+        let suppressed: Vec<_> = error.suppressed().iter().map(to_throwable).collect();
+        if error.class() == JavaClass::CompositeIo {
+            throwable = throwable.listing(EXCEPTIONS, suppressed.clone());
+        }
+        throwable = throwable.suppressing(suppressed);
     }
     match error.cause() {
         Some(cause) => throwable.caused_by(to_throwable(cause)),
@@ -62,12 +94,10 @@ fn to_throwable(error: &FileError) -> Throwable {
 
 fn without_cause(error: &FileError) -> Throwable {
     let class = match error.class() {
-        // Their serialVersionUIDs are implicit, or their class may be missing at the controller; a
-        // plain IOException with the same text reads the same to a user.
-        JavaClass::Io
-        | JavaClass::CompositeIo
-        | JavaClass::MalformedInput
-        | JavaClass::UnmappableCharacter => &jdk::IO_EXCEPTION,
+        JavaClass::Io => &jdk::IO_EXCEPTION,
+        JavaClass::CompositeIo => &COMPOSITE_IO,
+        JavaClass::MalformedInput => &MALFORMED_INPUT,
+        JavaClass::UnmappableCharacter => &UNMAPPABLE_CHARACTER,
         JavaClass::Eof => &EOF,
         JavaClass::FileNotFound => &jdk::FILE_NOT_FOUND,
         JavaClass::UnsupportedEncoding => &UNSUPPORTED_ENCODING,
@@ -80,7 +110,7 @@ fn without_cause(error: &FileError) -> Throwable {
         JavaClass::AccessDenied => &jdk::ACCESS_DENIED,
         JavaClass::IllegalArgument => &ILLEGAL_ARGUMENT,
         JavaClass::IllegalState => &jdk::ILLEGAL_STATE,
-        JavaClass::Build => &jdk::RUNTIME_EXCEPTION,
+        JavaClass::Build => &BUILD,
         JavaClass::NoMatchesWithinBound | JavaClass::Interrupted => &TUNNELED_INTERRUPTED,
     };
     match error.file() {
@@ -90,6 +120,15 @@ fn without_cause(error: &FileError) -> Throwable {
             error.other().map(str::to_owned),
             error.detail_message().map(str::to_owned),
         ),
-        _ => Throwable::new(class, error.to_string()),
+        _ => {
+            let throwable = Throwable::new(class, error.to_string());
+            match error.class() {
+                JavaClass::MalformedInput | JavaClass::UnmappableCharacter => {
+                    throwable.with(INPUT_LENGTH, error.input_length())
+                }
+                JavaClass::Build => throwable.with(LOCATION, Object::new(&BUILD_LOCATION)),
+                _ => throwable,
+            }
+        }
     }
 }

@@ -259,11 +259,11 @@ fn decode_table(encoding: &'static Encoding, bytes: &[u8]) -> Result<String> {
 }
 
 fn malformed(length: usize) -> FileError {
-    FileError::new(JavaClass::MalformedInput, format!("Input length = {length}"))
+    FileError::coding(JavaClass::MalformedInput, length)
 }
 
 fn unmappable(c: char) -> FileError {
-    FileError::new(JavaClass::UnmappableCharacter, format!("Input length = {}", c.len_utf16()))
+    FileError::coding(JavaClass::UnmappableCharacter, c.len_utf16())
 }
 
 #[cfg(test)]

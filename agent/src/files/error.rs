@@ -120,6 +120,8 @@ struct Detail {
     other: Option<String>,
     message: Option<String>,
     suppressed: Vec<FileError>,
+    /// Field `inputLength` of `MalformedInputException` and `UnmappableCharacterException`.
+    input_length: i32,
 }
 
 impl fmt::Debug for FileError {
@@ -145,6 +147,7 @@ impl FileError {
             other: None,
             message: Some(message.into()),
             suppressed: Vec::new(),
+            input_length: 0,
         };
         Self { detail: Box::new(detail), cause: None }
     }
@@ -176,8 +179,17 @@ impl FileError {
             other: other.map(text),
             message: reason,
             suppressed: Vec::new(),
+            input_length: 0,
         };
         Self { detail: Box::new(detail), cause: None }
+    }
+
+    /// Text that is not in its charset, or the charset lacks: `length` bytes or UTF-16 units of it.
+    #[must_use]
+    pub fn coding(class: JavaClass, length: usize) -> Self {
+        let mut error = Self::new(class, format!("Input length = {length}"));
+        error.detail.input_length = i32::try_from(length).unwrap_or(i32::MAX);
+        error
     }
 
     /// The operation was stopped through [`super::Cancel`].
@@ -279,6 +291,19 @@ impl FileError {
     #[must_use]
     pub fn detail_message(&self) -> Option<&str> {
         self.detail.message.as_deref()
+    }
+
+    /// Field `inputLength` of the exceptions of [`FileError::coding`].
+    #[must_use]
+    pub fn input_length(&self) -> i32 {
+        self.detail.input_length
+    }
+
+    /// The same failure as an exception of another class, where Java catches one and throws another.
+    #[must_use]
+    pub fn rethrown_as(mut self, class: JavaClass) -> Self {
+        self.detail.class = class;
+        self
     }
 
     /// Field `cause` of `Throwable`.

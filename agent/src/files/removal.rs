@@ -6,11 +6,10 @@ use std::ffi::{CString, OsStr};
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags};
+use rustix::fs::{Access, AtFlags, CWD, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::attributes::normalize;
@@ -176,9 +175,11 @@ fn persist(
 /// Deletes one path, making it and its directory writable if need be.
 fn remove(path: &Path) -> Result<()> {
     let Err(first) = delete_if_exists(path) else { return Ok(()) };
-    make_writable(path);
-    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        make_writable(parent);
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    for path in [Some(path), parent].into_iter().flatten() {
+        if rustix::fs::access(path, Access::WRITE_OK).is_err() {
+            make_writable(path)?;
+        }
     }
     delete_if_exists(path).map_err(|second| unable(path, first, second))
 }
@@ -199,13 +200,25 @@ fn unable(path: &Path, first: FileError, second: FileError) -> FileError {
 }
 
 /// Gives the owner what is needed to delete: write permission, and on directories all of it. Links stay untouched.
-fn make_writable(path: &Path) {
-    let Ok(metadata) = fs::symlink_metadata(path) else { return };
-    let wanted = if metadata.is_dir() { 0o700 } else { 0o200 };
-    if !metadata.is_symlink() && metadata.mode() & wanted != wanted {
-        let mode = Mode::from_raw_mode(metadata.mode() & 0o7777 | wanted);
-        let _ = rustix::fs::chmodat(CWD, path, mode, AtFlags::empty());
+///
+/// # Errors
+/// What hinders it, which is what Java reports of a file that belongs to somebody else.
+fn make_writable(path: &Path) -> Result<()> {
+    make_writable_at(CWD, path).map_err(|errno| FileError::at(errno, path))
+}
+
+fn make_writable_at(dir: impl std::os::fd::AsFd, name: &Path) -> rustix::io::Result<()> {
+    let stat = match rustix::fs::statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => return Ok(()),
+        stat => stat?,
+    };
+    let kind = FileType::from_raw_mode(stat.st_mode);
+    if kind.is_symlink() {
+        return Ok(());
     }
+    let wanted = if kind.is_dir() { 0o700 } else { 0o200 };
+    let mode = Mode::from_raw_mode(stat.st_mode & 0o7777 | wanted);
+    rustix::fs::chmodat(dir, name, mode, AtFlags::empty())
 }
 
 /// A directory being emptied.
@@ -222,7 +235,7 @@ fn remove_contents(dir: &Path, errors: &mut Errors, cancel: &Cancel) -> Result<(
         return Ok(());
     }
     let opened = open_dir(CWD, dir.as_os_str(), OFlags::empty()).or_else(|_| {
-        make_writable(dir);
+        let _ = make_writable(dir);
         open_dir(CWD, dir.as_os_str(), OFlags::empty())
     });
     let mut levels = match opened.and_then(|fd| level(fd, dir.to_path_buf())) {
@@ -253,7 +266,7 @@ fn remove_contents(dir: &Path, errors: &mut Errors, cancel: &Cancel) -> Result<(
             if !matches!(error, Errno::ACCESS | Errno::PERM) {
                 return Err(error);
             }
-            make_writable(&path);
+            let _ = make_writable(&path);
             open_dir(&current.fd, name, OFlags::NOFOLLOW)
         });
         match opened.and_then(|fd| level(fd, path.clone())) {
@@ -304,10 +317,13 @@ fn remove_at(dir: &OwnedFd, dir_path: &Path, name: &OsStr, directory: bool, erro
         Ok(()) | Err(Errno::NOENT) => return,
         Err(error) => error,
     };
-    if matches!(first, Errno::ACCESS | Errno::PERM) {
-        // What counts for removal are the permissions of the directory.
-        if let Ok(stat) = rustix::fs::fstat(dir) {
-            let _ = rustix::fs::fchmod(dir, Mode::from_raw_mode(stat.st_mode & 0o7777 | 0o700));
+    // What counts for removal are the permissions of the directory; Java stops at those of the file.
+    for (name, path) in [(Path::new(name), dir_path.join(name)), (Path::new("."), dir_path.into())]
+    {
+        let writable = rustix::fs::accessat(dir, name, Access::WRITE_OK, AtFlags::empty()).is_ok();
+        if !writable && let Err(errno) = make_writable_at(dir, name) {
+            errors.add(FileError::at(errno, &path));
+            return;
         }
     }
     if let Err(second) = rustix::fs::unlinkat(dir, name, flags)

@@ -157,10 +157,22 @@ impl Throwable {
 
     /// With suppressed exceptions (`Throwable.getSuppressed()`): what else went wrong, shown with it in logs.
     #[must_use]
-    pub fn suppressing(mut self, suppressed: Vec<Throwable>) -> Self {
-        let suppressed = suppressed.into_iter().map(Throwable::into_datum).collect();
-        self.object = self.object.with("suppressedExceptions", jdk::array_list(suppressed));
+    pub fn suppressing(self, suppressed: Vec<Throwable>) -> Self {
+        self.listing("suppressedExceptions", suppressed)
+    }
+
+    /// With a field of its class. What `toString()` gives is the same with it.
+    #[must_use]
+    pub fn with(mut self, field: &'static str, value: impl Into<Datum>) -> Self {
+        self.object = self.object.with(field, value);
         self
+    }
+
+    /// With a field of its class that is a list of throwables.
+    #[must_use]
+    pub fn listing(self, field: &'static str, throwables: Vec<Throwable>) -> Self {
+        let throwables = throwables.into_iter().map(Throwable::into_datum).collect();
+        self.with(field, jdk::array_list(throwables))
     }
 
     /// What `toString()` gives at the peer.

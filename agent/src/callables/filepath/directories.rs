@@ -9,7 +9,7 @@ use super::contents::done;
 use super::link_check;
 use crate::files::glob::{DirectoryScanner, Pattern, validate_ant_file_mask};
 use crate::files::transfer::{self, ListFilter};
-use crate::files::{FileError, attributes, removal};
+use crate::files::{FileError, JavaClass, attributes, removal};
 
 pub(in super::super) const ENTRIES: &[Entry] = &[
     Entry { class: "hudson.FilePath$Mkdirs", run: Run::File(mkdirs) },
@@ -112,7 +112,11 @@ fn list_glob(file: &FileCall<'_>) -> Result<Job, Throwable> {
             true,
             true,
         );
-        let found = scanner.scan(&path, cancel)?;
+        // `FilePath.glob` catches what Ant throws; others that scan do not.
+        let found = scanner.scan(&path, cancel).map_err(|error| match error.class() {
+            JavaClass::Build => error.rethrown_as(JavaClass::Io),
+            _ => error,
+        })?;
         let paths = found.files.iter().map(|relative| file_path(&path.join(relative))).collect();
         Ok(Datum::Array(&FILE_PATH_ARRAY, paths))
     }))

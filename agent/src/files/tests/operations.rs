@@ -43,8 +43,13 @@ fn mkdirs_meets_files_and_links() {
     assert!(mkdirs(&root.join("a/b/c")).unwrap());
     put(&root, "f", b"");
     assert!(mkdirs(&root.join("f")).unwrap(), "a file counts as existing");
-    let error = mkdirs(&root.join("f/x")).unwrap_err();
-    assert_eq!(error.class(), JavaClass::FileAlreadyExists, "{error:?}");
+    for (below, named) in [("f/x", "f/x"), ("f/x/y", "f/x"), ("f/x/y/z", "f/x/y")] {
+        let error = mkdirs(&root.join(below)).unwrap_err();
+        assert_eq!(
+            (error.class(), error.to_string()),
+            (JavaClass::FileSystem, format!("{}: Not a directory", root.join(named).display()))
+        );
+    }
     symlink("gone", root.join("l")).unwrap();
     assert_eq!(mkdirs(&root.join("l")).unwrap_err().class(), JavaClass::FileAlreadyExists);
 }
@@ -193,6 +198,11 @@ fn what_cannot_be_deleted_is_explained() {
     assert_eq!(cause.suppressed()[0].class(), JavaClass::DirectoryNotEmpty);
     let error = delete_recursive(&root.join("d/f/below-a-file"), &Cancel::new()).unwrap_err();
     assert_eq!(error.class(), JavaClass::CompositeIo, "{error:?}");
+    // Why it cannot be made writable stands for both attempts.
+    assert_eq!(
+        error.suppressed().iter().map(ToString::to_string).collect::<Vec<_>>(),
+        [format!("{dir}/f/below-a-file: Not a directory")]
+    );
     let cancel = Cancel::new();
     cancel.cancel();
     assert!(delete_recursive(&root, &cancel).unwrap_err().is_cancelled());

@@ -17,6 +17,7 @@ import java.nio.file.NoSuchFileException;
 import java.util.Arrays;
 import java.util.List;
 import java.util.zip.GZIPInputStream;
+import jenkins.util.io.CompositeIOException;
 import pilotfish.peer.Node;
 
 /** The callables of FilePath (agent-callables 2.1). */
@@ -47,10 +48,11 @@ final class FileChecks {
         });
         checks.check("file: why something cannot be deleted", () -> {
             node.on(at("plain"), new FilePath.Write(TEXT, "UTF-8"));
-            Throwable[] why = thrown(IOException.class, () -> node.on(at("plain/below"), new FilePath.DeleteRecursive())).getSuppressed();
-            require(why.length > 0 && why[0].getSuppressed().length > 0, Arrays.toString(why));
-            String first = why[0].getSuppressed()[0].toString();
-            require(first.endsWith("Not a directory"), first);
+            CompositeIOException failed =
+                    thrown(CompositeIOException.class, () -> node.on(at("plain/below"), new FilePath.DeleteRecursive()));
+            Throwable[] why = failed.getSuppressed();
+            require(why.length == 1 && why[0].toString().endsWith("Not a directory"), Arrays.toString(why));
+            same(why[0].toString(), failed.getExceptions().get(0).toString(), "the field beside the suppressed ones");
         });
         checks.check("file: write and read text", () -> {
             node.on(at("new/text"), new FilePath.Write(TEXT, "UTF-8"));
