@@ -18,6 +18,8 @@ use crate::rest::{Client, ClientOptions, ConnectArgs, Login, RetryPolicy};
 const WORK_TIMEOUT: Duration = Duration::from_secs(15);
 /// The most time of a look.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(4);
+/// The most masters that are declared in one place other than the file: the lists of the service are not made for more.
+pub const MOST: usize = 1_000;
 /// Requests under way at once for work.
 const WORK_AT_ONCE: usize = 8;
 

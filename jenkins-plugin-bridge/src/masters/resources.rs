@@ -13,14 +13,12 @@ use kube::{Api, Client, ResourceExt as _};
 use zeroize::Zeroizing;
 
 use super::file::{Label, Labels, MasterSpec};
-use super::registry::{Declared, Registry, Source};
+use super::registry::{Declared, MOST, Registry, Source};
 use crate::catalog::model::Identifier;
 use crate::cluster::causes;
 use crate::operator::render::PORT;
 use crate::operator::{JenkinsController, Scope};
 
-/// The most resources that are followed: beyond that the lists of the service are not made for it.
-const MASTERS: usize = 1_000;
 /// The most bytes of a token.
 const TOKEN_BYTES: usize = 4096;
 /// How often Secrets are read again: one request for each master.
@@ -99,13 +97,11 @@ async fn take(registry: &Registry, from: &Resources, known: &mut Known) {
     let mut problems = BTreeSet::new();
     let mut all = Vec::new();
     let controllers: Vec<_> = known.controllers.values().cloned().collect();
-    if controllers.len() > MASTERS {
-        problems.insert(format!(
-            "there are {} resources; the first {MASTERS} count",
-            controllers.len()
-        ));
+    if controllers.len() > MOST {
+        problems
+            .insert(format!("there are {} resources; the first {MOST} count", controllers.len()));
     }
-    for controller in controllers.iter().take(MASTERS) {
+    for controller in controllers.iter().take(MOST) {
         let Some(spec) = spec(controller, from.is_outside) else { continue };
         match token(&from.client, controller, &mut known.tokens).await {
             Ok(token) => all.push(Declared {

@@ -45,12 +45,24 @@ impl TokenDirectory {
         }
     }
 
-    /// Reads a token: the first line of the file of that name. The lines after it are the addresses that it may be
-    /// sent to. A file of the same name with `.pem` after it has authorities to trust.
+    /// The token of that name, for a master with this address.
     ///
     /// # Errors
     /// What is wrong, for people; nothing of the file's content is in it.
-    pub fn read(&self, name: &str) -> Result<MasterToken, String> {
+    pub fn token_for(&self, name: &str, url: &str) -> Result<MasterToken, String> {
+        let token = self.read(name)?;
+        if token.is_good_at(url) {
+            return Ok(token);
+        }
+        Err(format!(
+            "the token {name} is not good at {url}: whoever runs the service writes the address below the token in \
+             its file"
+        ))
+    }
+
+    /// Reads a token: the first line of the file of that name. The lines after it are the addresses that it may be
+    /// sent to. A file of the same name with `.pem` after it has authorities to trust.
+    fn read(&self, name: &str) -> Result<MasterToken, String> {
         // A name that the schema lets through cannot leave the directory; one from the database is looked at again.
         let is_name = |one: char| one.is_ascii_alphanumeric() || "_.-".contains(one);
         if name.starts_with('.') || !name.chars().all(is_name) {
@@ -81,8 +93,7 @@ impl TokenDirectory {
 
 impl MasterToken {
     /// Whether it may be sent to a master with this address.
-    #[must_use]
-    pub fn is_good_at(&self, url: &str) -> bool {
+    fn is_good_at(&self, url: &str) -> bool {
         self.addresses.iter().any(|address| address == url.trim_end_matches('/'))
     }
 }
@@ -109,6 +120,12 @@ mod tests {
         for other in ["https://north.example.com/", "http://north", "https://north.evil", ""] {
             assert!(!token.is_good_at(other), "{other}");
         }
+        assert!(tokens.token_for("north", "https://north/").is_ok());
+        let refused = tokens.token_for("north", "https://north.evil").unwrap_err();
+        assert!(
+            refused.starts_with("the token north is not good at https://north.evil"),
+            "{refused}"
+        );
         assert_eq!(token.ca_file, None);
         assert!(!format!("{token:?}").contains("11aabb"));
         assert!(!tokens.read("bare").unwrap().is_good_at(""));

@@ -104,12 +104,8 @@ impl Service {
 /// A declared master with its token. Without one it stays among the masters, and says why it gets no builds.
 fn with_token(tokens: Option<&TokenDirectory>, one: &MasterDeclaration) -> Declared {
     let read = match tokens {
-        Some(tokens) => tokens.read(&one.token),
+        Some(tokens) => tokens.token_for(&one.token, &one.url),
         None => Err("the service was started without --master-tokens".to_owned()),
-    };
-    let read = match read {
-        Ok(token) if !token.is_good_at(&one.url) => Err(not_good(&one.token, &one.url)),
-        other => other,
     };
     let (name, mut spec) = (one.name.to_string(), one.spec());
     match read {
@@ -119,14 +115,6 @@ fn with_token(tokens: Option<&TokenDirectory>, one: &MasterDeclaration) -> Decla
         }
         Err(problem) => Declared { name, spec, token: None, hold: Some(problem) },
     }
-}
-
-/// What is said where a token may not be sent to an address.
-pub(super) fn not_good(token: &str, url: &str) -> String {
-    format!(
-        "the token {token} is not good at {url}: whoever runs the service writes the address below the token in \
-         its file"
-    )
 }
 
 struct AbortOnDrop(tokio::task::JoinHandle<()>);

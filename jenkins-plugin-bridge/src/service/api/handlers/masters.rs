@@ -7,6 +7,7 @@ use axum::extract::{Path, Query, State};
 
 use super::App;
 use crate::jobs::CopyState;
+use crate::masters::registry::MOST;
 use crate::masters::{
     Drain, LabelCover, Master, MasterCheck, MasterDeclaration, Source, check, cover,
 };
@@ -15,13 +16,9 @@ use crate::service::api::extract::{Authenticated, Input};
 use crate::service::api::types::{DrainQuery, MasterAnswer};
 use crate::service::audit::acts;
 use crate::service::auth::Scope;
-use crate::service::masters::not_good;
 use crate::service::problem::Problem;
 use crate::service::running::{RunningList, RunningQuery};
 use crate::service::state::Service;
-
-/// The most masters that are declared over the API, as many as of resources.
-const DECLARED: usize = 1_000;
 
 pub async fn get_masters(
     State(service): App,
@@ -85,13 +82,13 @@ pub async fn save_master(
 fn around(service: &Service, one: &MasterDeclaration) -> Vec<crate::Problem> {
     let mut wrong = Vec::new();
     let mut add = |path: &str, message: String| wrong.push(crate::Problem::new(path, message));
-    match service.master_tokens.as_ref().map(|tokens| tokens.read(&one.token)) {
+    match &service.master_tokens {
         None => add("token", "start the service with --master-tokens for that".to_owned()),
-        Some(Err(problem)) => add("token", problem),
-        Some(Ok(token)) if !token.is_good_at(&one.url) => {
-            add("token", not_good(&one.token, &one.url));
+        Some(tokens) => {
+            if let Err(problem) = tokens.token_for(&one.token, &one.url) {
+                add("token", problem);
+            }
         }
-        Some(Ok(_)) => {}
     }
     let other = service.masters.at(&one.url).filter(|other| other.name != one.name.as_str());
     if let Some(other) = other {
@@ -99,8 +96,8 @@ fn around(service: &Service, one: &MasterDeclaration) -> Vec<crate::Problem> {
     }
     let all = service.masters.all();
     let declared = all.iter().filter(|other| other.source == Source::Api);
-    if declared.filter(|other| other.name != one.name.as_str()).count() >= DECLARED {
-        add("name", format!("{DECLARED} masters are declared over the API: remove one first"));
+    if declared.filter(|other| other.name != one.name.as_str()).count() >= MOST {
+        add("name", format!("{MOST} masters are declared over the API: remove one first"));
     }
     wrong
 }
