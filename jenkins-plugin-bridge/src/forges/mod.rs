@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 pub use file::{BuildEvent, ForgeKind, ForgeSpec, ForgesFile, WebhookSpec};
 
 use crate::error::{BridgeError, Problem};
+use crate::triggers::hooks::signing_key;
 use crate::triggers::matching::{Globs, globs};
 
 /// The most bytes of a secret.
@@ -147,7 +148,13 @@ impl Forges {
                         format!("forges.{name}.webhook_secret_files.{index}"),
                         format!("the secret has fewer than {SECRET_LEAST} bytes"),
                     )),
-                    Ok(text) => secrets.push(text),
+                    Ok(text) => match signing_key(&text) {
+                        Err(message) if spec.kind == ForgeKind::Gitlab => wrong.push(Problem::new(
+                            format!("forges.{name}.webhook_secret_files.{index}"),
+                            message,
+                        )),
+                        _ => secrets.push(text),
+                    },
                     Err(message) => wrong.push(Problem::new(
                         format!("forges.{name}.webhook_secret_files.{index}"),
                         message,

@@ -3,11 +3,13 @@
 mod gitea;
 mod github;
 mod gitlab;
+mod sender;
 #[cfg(test)]
 mod tests;
 
-use ring::hmac;
 use serde_json::Value;
+
+pub use sender::signing_key;
 
 use super::event::{self, Event, EventKind};
 use crate::forges::{Forge, ForgeKind};
@@ -53,70 +55,29 @@ pub trait Headers {
     fn header(&self, name: &str) -> Option<&str>;
 }
 
-/// Whether a signature in hexadecimal digits is the one of a body, for one of the secrets. It takes the same
-/// time for any wrong signature of the right length.
-fn is_signed(forge: &Forge, body: &[u8], signature: &str) -> bool {
-    let Some(signature) = unhex(signature) else { return false };
-    forge.secrets.iter().any(|secret| {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
-        hmac::verify(&key, body, &signature).is_ok()
-    })
-}
-
-/// Whether a token is one of the secrets. Digests are compared by keyed hashes, so that the time says
-/// nothing of either.
-fn is_secret(forge: &Forge, token: &str) -> bool {
-    forge.secrets.iter().any(|secret| {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
-        let of_secret = hmac::sign(&key, secret.as_bytes());
-        hmac::verify(&key, token.as_bytes(), of_secret.as_ref()).is_ok()
-    })
-}
-
-fn unhex(text: &str) -> Option<[u8; 32]> {
-    let digit = |one: u8| char::from(one).to_digit(16);
-    let mut bytes = [0_u8; 32];
-    if text.len() != 64 {
-        return None;
-    }
-    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-        *byte = u8::try_from(digit(pair[0])? * 16 + digit(pair[1])?).ok()?;
-    }
-    Some(bytes)
-}
-
-/// Checks who sent a webhook, and reads it.
+/// Checks who sent a webhook, and reads it; `now` is in seconds since 1970.
 ///
 /// # Errors
 /// [`HookError`]. Nothing of the body is looked at before its signature is.
-pub fn read(forge: &Forge, headers: &dyn Headers, body: &[u8]) -> Result<Delivery, HookError> {
+pub fn read(
+    forge: &Forge,
+    headers: &dyn Headers,
+    body: &[u8],
+    now: u64,
+) -> Result<Delivery, HookError> {
+    sender::check(forge, headers, body, now)?;
     let (id, identity) = match forge.spec.kind {
-        ForgeKind::Github => {
-            let signature = headers.header("x-hub-signature-256").unwrap_or_default();
-            let signature = signature.strip_prefix("sha256=").unwrap_or_default();
-            if !is_signed(forge, body, signature) {
-                return Err(HookError::Signature("X-Hub-Signature-256 is not that of the secret"));
-            }
-            (headers.header("x-github-delivery"), None)
-        }
-        ForgeKind::Gitea => {
-            let signature = headers.header("x-gitea-signature").unwrap_or_default();
-            if !is_signed(forge, body, signature) {
-                return Err(HookError::Signature("X-Gitea-Signature is not that of the secret"));
-            }
-            (headers.header("x-gitea-delivery"), None)
-        }
+        ForgeKind::Github => (headers.header("x-github-delivery"), None),
+        ForgeKind::Gitea => (headers.header("x-gitea-delivery"), None),
         ForgeKind::Gitlab => {
-            let token = headers.header("x-gitlab-token").unwrap_or_default();
-            if !is_secret(forge, token) {
-                return Err(HookError::Signature("X-Gitlab-Token is not the secret"));
-            }
-            // Who knows the token may say anything, so that what it says of the delivery is believed.
-            let key = headers.header("idempotency-key");
-            let id = key.or_else(|| headers.header("x-gitlab-event-uuid"));
+            // It is the same for each try, and signed where there is a signature. Who knows the token may say
+            // anything, so that what it says of the delivery is believed.
+            let names = ["idempotency-key", "webhook-id", "x-gitlab-event-uuid"];
+            let mut ids = names.into_iter().filter_map(|name| headers.header(name));
+            let id = ids.find(|id| !id.is_empty());
             (id, id)
         }
-        ForgeKind::Git => return Err(HookError::Signature("a plain git server sends no webhooks")),
+        ForgeKind::Git => (None, None),
     };
     let id = id.unwrap_or_default();
     if id.chars().count() > ID_CHARACTERS || id.chars().any(char::is_control) {
@@ -171,7 +132,10 @@ fn nothing(why: impl Into<String>) -> Result<Heard, String> {
 struct Push<'v> {
     repository: &'v str,
     reference: &'v str,
+    /// What the reference is at now; of a tag with a message that is no commit.
     after: &'v str,
+    /// The commit of a tag, where it is told.
+    tagged: &'v str,
     commits: Option<&'v Value>,
     /// All commits are told, and all files of each.
     complete: bool,
@@ -192,13 +156,15 @@ fn push(push: &Push<'_>) -> Result<Heard, String> {
         }
         _ => return nothing("it is of neither a branch nor a tag"),
     };
+    let is_of_tag = tag.is_some() && !push.tagged.is_empty();
+    let commit = event::commit(if is_of_tag { push.tagged } else { push.after })?;
     Ok(Heard::Event(Box::new(Event {
         kind: if tag.is_some() { EventKind::Tag } else { EventKind::Push },
         repository: event::name("the repository", push.repository)?,
         branch,
         target: None,
         tag,
-        commit: event::commit(push.after)?,
+        commit,
         number: None,
         paths: if push.complete { push.commits.and_then(paths) } else { None },
         from_fork: false,

@@ -15,6 +15,7 @@ pub fn read(event: &str, body: &Value) -> Result<Heard, String> {
                 repository: text(body, "/repository/full_name"),
                 reference: text(body, "/ref"),
                 after: text(body, "/after"),
+                tagged: text(body, "/head_commit/id"),
                 commits,
                 // A push tells a few of its commits only.
                 complete: total == u64::try_from(count).ok(),

@@ -17,6 +17,7 @@ pub fn read(event: &str, body: &Value) -> Result<Heard, String> {
                 repository: text(body, "/repository/full_name"),
                 reference: text(body, "/ref"),
                 after: text(body, "/after"),
+                tagged: text(body, "/head_commit/id"),
                 commits,
                 // A push that rewrites history takes away as well what its commits do not name.
                 complete: count < COMMITS && !flag(body, "/forced"),
@@ -42,16 +43,20 @@ pub fn pull_request(body: &Value, synchronised: &str) -> Result<Heard, String> {
         _ => text(body, "/pull_request/head/sha"),
     };
     let repository = text(body, "/repository/full_name");
+    let source = text(body, "/pull_request/head/ref");
+    // Of AGit, for which one need not be allowed to write (Gitea, `refs/for/…`): it has no branch, and its
+    // repository is said to be the one that it is for. So it is with a branch that was removed.
+    let has_no_branch = source.starts_with("refs/");
     request(&Request {
         kind,
         repository,
-        source: text(body, "/pull_request/head/ref"),
+        source,
         target: text(body, "/pull_request/base/ref"),
         commit,
         number: body.get("number").and_then(Value::as_u64),
         // A fork that was removed has no name.
-        from_fork: !text(body, "/pull_request/head/repo/full_name")
-            .eq_ignore_ascii_case(repository),
+        from_fork: has_no_branch
+            || !text(body, "/pull_request/head/repo/full_name").eq_ignore_ascii_case(repository),
         sender: sender(body, "/sender/login"),
     })
 }

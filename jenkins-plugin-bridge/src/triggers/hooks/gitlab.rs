@@ -14,6 +14,7 @@ pub fn read(body: &Value) -> Result<Heard, String> {
                 repository: text(body, "/project/path_with_namespace"),
                 reference: text(body, "/ref"),
                 after: text(body, "/after"),
+                tagged: text(body, "/checkout_sha"),
                 commits,
                 // A push tells twenty of its commits.
                 complete: total == u64::try_from(count).ok(),

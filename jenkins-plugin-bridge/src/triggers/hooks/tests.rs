@@ -1,23 +1,32 @@
-//! Webhooks in the shapes that the forges document. Nothing here was sent by a live forge.
+//! Webhooks in the shapes that the forges document. Those of Gitea are tried with a live one, too, by the tests of
+//! the service.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use base64::Engine as _;
 use proptest::prelude::*;
+use ring::hmac;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::forges::{Forges, ForgesFile};
 
 pub const SECRET: &str = "it's a secret to everybody";
+/// A signing token of GitLab, of the key `a key of thirty-two bytes for it`.
+const SIGNING: &str = "whsec_YSBrZXkgb2YgdGhpcnR5LXR3byBieXRlcyBmb3IgaXQ=";
+/// When webhooks come.
+const NOW: u64 = 1_800_000_000;
 
 fn forges() -> (tempfile::TempDir, Forges) {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("old"), "the secret of last year\n").unwrap();
     std::fs::write(directory.path().join("secret"), format!("{SECRET}\n")).unwrap();
+    std::fs::write(directory.path().join("signing"), format!("{SIGNING}\n")).unwrap();
     let text = "api: pilotfish/v1\nkind: forges\nforges:\n  \
         github: {kind: github, url: 'https://github.com', webhook_secret_files: [old, secret]}\n  \
         gitlab: {kind: gitlab, url: 'https://gitlab.com', webhook_secret_files: [secret]}\n  \
+        signed: {kind: gitlab, url: 'https://gitlab.example', webhook_secret_files: [secret, signing]}\n  \
         gitea: {kind: gitea, url: 'https://gitea.example/git', webhook_secret_files: [secret]}\n";
     let file = ForgesFile::read("forges.yaml", text).unwrap();
     let forges = Forges::of("forges.yaml", &file, directory.path()).unwrap();
@@ -54,7 +63,7 @@ fn github(event: &str, body: &Value) -> Heard {
         ("x-github-delivery", "72d3162e-cc78-11e3-81ab-4c9367dc0958"),
         ("x-hub-signature-256", &signature),
     ]);
-    read(forges.get("github").unwrap(), &headers, body.as_bytes()).unwrap().heard
+    read(forges.get("github").unwrap(), &headers, body.as_bytes(), NOW).unwrap().heard
 }
 
 fn event(heard: Heard) -> Event {
@@ -102,7 +111,7 @@ fn who_does_not_know_the_secret_is_refused_before_anything_is_read() {
         ("gitlab", "x-gitlab-token", SECRET.to_owned()),
     ] {
         let forge = forges.get(forge).unwrap();
-        let answer = |value: &str| read(forge, &sent(&[(header, value)]), body);
+        let answer = |value: &str| read(forge, &sent(&[(header, value)]), body, NOW);
         assert!(matches!(answer(&good), Err(HookError::Malformed(_))), "{good}");
         let other = signature("another secret", body);
         for bad in [
@@ -162,7 +171,7 @@ fn events_of_gitea_and_gitlab_are_read() {
         let body = body.to_string();
         let signature = signature(SECRET, body.as_bytes());
         let headers = sent(&[("x-gitea-event", kind), ("x-gitea-signature", &signature)]);
-        event(read(forges.get("gitea").unwrap(), &headers, body.as_bytes()).unwrap().heard)
+        event(read(forges.get("gitea").unwrap(), &headers, body.as_bytes(), NOW).unwrap().heard)
     };
     let mut push = push_of_github();
     push["total_commits"] = json!(2);
@@ -174,7 +183,9 @@ fn events_of_gitea_and_gitlab_are_read() {
 
     let gitlab = |body: &Value| {
         let headers = sent(&[("x-gitlab-token", SECRET), ("x-gitlab-event-uuid", "1")]);
-        read(forges.get("gitlab").unwrap(), &headers, body.to_string().as_bytes()).unwrap().heard
+        read(forges.get("gitlab").unwrap(), &headers, body.to_string().as_bytes(), NOW)
+            .unwrap()
+            .heard
     };
     let push = json!({"object_kind": "push", "ref": "refs/heads/main", "after": "d".repeat(40),
         "user_username": "jo", "project": {"path_with_namespace": "group/sub/web"}, "total_commits_count": 1,
@@ -193,6 +204,95 @@ fn events_of_gitea_and_gitlab_are_read() {
 }
 
 #[test]
+fn a_tag_with_a_message_is_of_its_commit() {
+    let (_directory, forges) = forges();
+    let (tag, commit) = ("a".repeat(40), "c".repeat(40));
+    let common = json!({"ref": "refs/tags/v1", "after": tag, "head_commit": {"id": commit}, "commits": [],
+        "repository": {"full_name": "acme/web"}, "object_kind": "tag_push", "checkout_sha": commit,
+        "project": {"path_with_namespace": "acme/web"}, "total_commits": 0});
+    // Removed, or of something that is no commit.
+    let mut bare = common.clone();
+    bare["head_commit"] = Value::Null;
+    bare["checkout_sha"] = Value::Null;
+    for (forge, event_header) in
+        [("github", "x-github-event"), ("gitea", "x-gitea-event"), ("gitlab", "x-gitlab-event")]
+    {
+        for (body, expected) in [(&common, &commit), (&bare, &tag)] {
+            let body = body.to_string();
+            let signature = signature(SECRET, body.as_bytes());
+            let headers = sent(&[
+                (event_header, "push"),
+                ("x-hub-signature-256", &format!("sha256={signature}")),
+                ("x-gitea-signature", &signature),
+                ("x-gitlab-token", SECRET),
+            ]);
+            let forge = forges.get(forge).unwrap();
+            let heard = read(forge, &headers, body.as_bytes(), NOW).unwrap().heard;
+            assert_eq!(&event(heard).commit, expected, "{}", forge.name);
+        }
+    }
+    let mut branch = push_of_github();
+    branch["head_commit"] = json!({"id": commit});
+    assert_eq!(event(github("push", &branch)).commit, "a".repeat(40));
+}
+
+#[test]
+fn a_request_without_a_branch_is_one_of_others() {
+    // As Gitea tells of `git push origin HEAD:refs/for/main/topic`, for which one need only be allowed to read.
+    let mut request = request_of_github("opened", false);
+    request["pull_request"]["head"]["ref"] = json!("refs/pull/7/head");
+    assert!(event(github("pull_request", &request)).from_fork);
+}
+
+#[test]
+fn a_signing_token_of_gitlab_signs_id_time_and_body() {
+    let (_directory, forges) = forges();
+    let body = json!({"object_kind": "push", "ref": "refs/heads/main", "after": "d".repeat(40),
+        "project": {"path_with_namespace": "g/web"}, "commits": [], "total_commits_count": 0})
+    .to_string();
+    let sign = |id: &str, at: u64, key: &[u8]| {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+        let tag = hmac::sign(&key, format!("{id}.{at}.{body}").as_bytes());
+        format!("v1,{}", base64::engine::general_purpose::STANDARD.encode(tag))
+    };
+    let key = b"a key of thirty-two bytes for it";
+    let good = sign("m-1", NOW - 200, key);
+    let (early, late) = (sign("m-1", NOW - 400, key), sign("m-1", NOW + 400, key));
+    let answer = |forge: &str, id: &str, key: &str, at: u64, signature: &str, token: &str| {
+        let headers = sent(&[
+            ("webhook-id", id),
+            ("idempotency-key", key),
+            ("webhook-timestamp", &at.to_string()),
+            ("webhook-signature", signature),
+            ("x-gitlab-token", token),
+        ]);
+        read(forges.get(forge).unwrap(), &headers, body.as_bytes(), NOW)
+    };
+    let taken = answer("signed", "m-1", "m-1", NOW - 200, &good, "").unwrap();
+    assert_eq!(taken.id, "m-1");
+    // While tokens are changed there are several.
+    let several = format!("v1,bm9uZQ== v2,x {good}");
+    assert_eq!(answer("signed", "m-1", "m-1", NOW - 200, &several, "").unwrap(), taken);
+    for (id, idempotency, at, signature) in [
+        ("m-2", "m-2", NOW - 200, good.as_str()),
+        ("m-1", "m-2", NOW - 200, &good),
+        ("m-1", "m-1", NOW - 100, &good),
+        ("m-1", "m-1", NOW - 400, &early),
+        ("m-1", "m-1", NOW + 400, &late),
+        ("m-1", "m-1", NOW - 200, &sign("m-1", NOW - 200, b"another key")),
+        // It is of no avail that the plain token is right.
+        ("m-1", "m-1", NOW - 200, "v1,"),
+    ] {
+        let refused = answer("signed", id, idempotency, at, signature, SECRET);
+        assert!(matches!(refused, Err(HookError::Signature(_))), "{id} {at} {signature}");
+    }
+    // Where the bridge has no signing token the plain one counts.
+    assert!(answer("gitlab", "m-1", "m-1", NOW - 200, &good, SECRET).is_ok());
+    assert!(answer("signed", "m-1", "m-1", NOW - 200, "", SECRET).is_ok());
+    assert!(signing_key("whsec_not base64").is_err());
+}
+
+#[test]
 fn a_body_is_one_event_whatever_its_delivery_is_called() {
     let (_directory, forges) = forges();
     let body = push_of_github().to_string();
@@ -203,7 +303,7 @@ fn a_body_is_one_event_whatever_its_delivery_is_called() {
             ("x-github-delivery", id),
             ("x-hub-signature-256", &signature),
         ]);
-        read(forges.get("github").unwrap(), &headers, body.as_bytes()).unwrap().identity
+        read(forges.get("github").unwrap(), &headers, body.as_bytes(), NOW).unwrap().identity
     };
     assert_eq!(identity("1"), identity("2"));
 }
@@ -273,7 +373,7 @@ proptest! {
                     .map(|(name, value)| (name, if name == "x-hub-signature-256" { format!("sha256={value}") } else { value.to_owned() }))
                     .collect();
                 let headers: Vec<(&str, &str)> = headers.iter().map(|(a, b)| (*a, b.as_str())).collect();
-                let _ = read(forges.get(forge).unwrap(), &sent(&headers), body);
+                let _ = read(forges.get(forge).unwrap(), &sent(&headers), body, NOW);
             }
         }
     }

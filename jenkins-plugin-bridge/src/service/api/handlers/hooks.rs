@@ -64,7 +64,7 @@ pub async fn take_hook(
 ) -> Result<Json<HookAnswer>, Problem> {
     let forge = service.forges.get(&name).filter(|forge| !forge.secrets.is_empty());
     let forge = forge.ok_or_else(|| Problem::missing("forge that sends webhooks"))?;
-    let delivery = read(forge, &signed.headers, &signed.body).map_err(|error| {
+    let delivery = read(forge, &signed.headers, &signed.body, service.now()).map_err(|error| {
         service.metrics.hooks_refused.fetch_add(1, Relaxed);
         match error {
             HookError::Signature(why) => Problem::unauthorised(why),
