@@ -278,8 +278,11 @@ pub fn messages(
         for one in stages {
             // What a build left behind runs no more.
             let is_over = build.state == BuildState::Finished && one.state == CommitState::Running;
-            let state = if is_over { CommitState::Error } else { one.state };
-            add(format!("{context}/{}", one.node), state, &one.description);
+            let (state, words) = match is_over {
+                true => (CommitState::Error, "its build has ended before it"),
+                false => (one.state, one.description.as_str()),
+            };
+            add(format!("{context}/{}", one.node), state, words);
         }
     }
     all

@@ -1,16 +1,18 @@
 //! Tells what is in the outbox, each target at its own pace, with growing pauses where it does not answer.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::stream::{self, StreamExt as _};
 use reqwest::StatusCode;
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::header::{HeaderMap, LOCATION, RETRY_AFTER};
 use ring::hmac;
 
 use super::message::CommitStatus;
 use super::request;
 use crate::forges::{Forge, Webhook};
+use crate::rest::retry::retry_after;
 use crate::service::Service;
 use crate::service::store::{OutboxRow, StoreError};
 
@@ -24,6 +26,11 @@ const ANSWER_BYTES: usize = 2_000;
 const TRIES: i64 = 20;
 /// The longest pause, in milliseconds.
 const PAUSE_MS: i64 = 1_800_000;
+/// The longest time for which a target is left alone because it asks for it, in milliseconds: limits of forges
+/// are those of an hour.
+const REST_MS: i64 = 3_600_000;
+/// The same where it does not say how long, as GitHub has it.
+const SHORT_REST_MS: i64 = 60_000;
 /// How long what was sent is kept, so that it is not sent again, in milliseconds.
 const SENT_MS: i64 = 86_400_000;
 /// How long what could not be sent is shown.
@@ -48,7 +55,7 @@ impl Default for SendOptions {
 
 /// Whom messages go to.
 #[derive(Debug, Clone)]
-enum Target {
+pub(crate) enum Target {
     Status(Arc<Forge>),
     Webhook(Arc<Webhook>),
 }
@@ -60,6 +67,8 @@ struct Refused {
     for_good: bool,
     /// The target says when to come again, in milliseconds.
     after_ms: Option<i64>,
+    /// It says so of all requests, not of this one.
+    is_limited: bool,
 }
 
 /// Sends reports; never ends. One replica leads it.
@@ -96,40 +105,70 @@ async fn sweep(service: &Service, known: &[String]) {
 }
 
 async fn send_to(service: &Service, options: SendOptions, name: String, target: Target) {
+    let rests_until = AtomicI64::new(0);
     loop {
-        let due = match service.store.due_messages(&name, service.now_ms(), ROUND).await {
-            Ok(due) => due,
-            Err(error) => {
-                tracing::warn!(%error, "reports could not be read");
-                Vec::new()
-            }
-        };
-        let count = due.len();
-        let sent = stream::iter(due)
-            .map(|row| tell(service, options, &target, row))
-            .buffer_unordered(AT_ONCE)
-            .collect::<Vec<_>>()
-            .await;
-        for error in sent.into_iter().filter_map(Result::err) {
-            tracing::warn!(target = name, %error, "what came of a report could not be kept");
-        }
-        if i64::try_from(count).unwrap_or(0) < ROUND {
+        let count = send_round(service, options, &name, &target, &rests_until).await;
+        if count < ROUND {
             tokio::time::sleep(options.tick).await;
         }
     }
 }
 
+/// Tells a target what is due, and how many messages that were. Nothing is sent before `rests_until`, which is
+/// put off where the target asks for that: whoever goes on asking a forge above its limit is shut out.
+pub(crate) async fn send_round(
+    service: &Service,
+    options: SendOptions,
+    name: &str,
+    target: &Target,
+    rests_until: &AtomicI64,
+) -> i64 {
+    let rests = || service.now_ms() < rests_until.load(Relaxed);
+    if rests() {
+        return 0;
+    }
+    let due = match service.store.due_messages(name, service.now_ms(), ROUND).await {
+        Ok(due) => due,
+        Err(error) => {
+            tracing::warn!(%error, "reports could not be read");
+            Vec::new()
+        }
+    };
+    let count = i64::try_from(due.len()).unwrap_or(0);
+    let sent = stream::iter(due)
+        .map(async |row| {
+            if rests() {
+                return Ok(());
+            }
+            let until = tell(service, options, target, row).await?;
+            rests_until.fetch_max(until, Relaxed);
+            Ok::<_, StoreError>(())
+        })
+        .buffer_unordered(AT_ONCE)
+        .collect::<Vec<_>>()
+        .await;
+    for error in sent.into_iter().filter_map(Result::err) {
+        tracing::warn!(target = name, %error, "what came of a report could not be kept");
+    }
+    if rests() {
+        tracing::warn!(target = name, "is asked too often and left alone for a while");
+        return 0;
+    }
+    count
+}
+
+/// Sends a message; until when its target wants to be left alone.
 async fn tell(
     service: &Service,
     options: SendOptions,
     target: &Target,
     row: OutboxRow,
-) -> Result<(), StoreError> {
+) -> Result<i64, StoreError> {
     let told = match target {
         Target::Status(forge) => tell_status(forge, &row).await,
         Target::Webhook(hook) => tell_webhook(hook, &row, service.now()).await,
     };
-    let (mut row, now) = (row, service.now_ms());
+    let (mut row, now, mut rests_until) = (row, service.now_ms(), 0);
     match told {
         Ok(()) => {
             row.error.clear();
@@ -140,6 +179,9 @@ async fn tell(
             let first = i64::try_from(options.pause.as_millis()).unwrap_or(PAUSE_MS);
             let pause = first.saturating_mul(1 << (row.tries - 1).clamp(0, 20)).min(PAUSE_MS);
             row.next_ms = now + pause.max(refused.after_ms.unwrap_or(0));
+            if refused.is_limited {
+                rests_until = now + refused.after_ms.unwrap_or(SHORT_REST_MS);
+            }
             if refused.for_good || row.tries >= TRIES {
                 "dead".clone_into(&mut row.state);
                 let (target, item, why) = (&row.target, &row.item, &refused.why);
@@ -148,11 +190,17 @@ async fn tell(
             row.error = refused.why;
         }
     }
-    service.store.message_tried(&row, now).await
+    service.store.message_tried(&row, now).await?;
+    Ok(rests_until)
 }
 
 async fn tell_status(forge: &Forge, row: &OutboxRow) -> Result<(), Refused> {
-    let for_good = |why: &str| Refused { why: why.to_owned(), for_good: true, after_ms: None };
+    let for_good = |why: &str| Refused {
+        why: why.to_owned(),
+        for_good: true,
+        after_ms: None,
+        is_limited: false,
+    };
     let status: CommitStatus =
         serde_json::from_str(&row.body).map_err(|_| for_good("it cannot be read"))?;
     let asked = request::status(forge, &status).ok_or_else(|| for_good("it takes no statuses"))?;
@@ -201,6 +249,7 @@ async fn answer(request: reqwest::RequestBuilder) -> Result<Answer, Refused> {
         why: crate::rest::causes(&error),
         for_good: false,
         after_ms: None,
+        is_limited: false,
     };
     let mut response = request.send().await.map_err(broken)?;
     let (status, headers) = (response.status(), response.headers().clone());
@@ -218,23 +267,89 @@ impl Answer {
         if self.status.is_success() {
             return Ok(());
         }
-        // What is wrong with the message stays wrong; a token, a limit or a server is mended.
-        let for_good = matches!(self.status.as_u16(), 400 | 404 | 405 | 410 | 413 | 415 | 422);
-        let seconds =
-            self.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-        let words: String = self.text.split_whitespace().collect::<Vec<_>>().join(" ");
+        // What is wrong with the message stays wrong; a token, a limit or a server is mended. Nobody is followed:
+        // the token is for the place that was declared.
+        let for_good =
+            matches!(self.status.as_u16(), 301 | 308 | 400 | 404 | 405 | 410 | 413 | 415 | 422);
+        let words = match self.header(LOCATION.as_str()) {
+            Some(place) if self.status.is_redirection() => {
+                format!("it is at {place} now: change its address where it is declared")
+            }
+            _ => self.text.split_whitespace().collect::<Vec<_>>().join(" "),
+        };
         let words: String = words.chars().filter(|one| !one.is_control()).take(300).collect();
         Err(Refused {
             why: format!("{}: {words}", self.status.as_u16()),
             for_good,
-            after_ms: seconds.map(|seconds: i64| seconds.clamp(0, 3600) * 1000),
+            after_ms: self.after_ms(SystemTime::now()),
+            is_limited: self.is_limited(),
         })
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// Whether it is above its limit. GitHub says so by 403, too, as it says other things.
+    fn is_limited(&self) -> bool {
+        match self.status {
+            StatusCode::TOO_MANY_REQUESTS => true,
+            StatusCode::FORBIDDEN => {
+                self.headers.contains_key(RETRY_AFTER)
+                    || self.header("x-ratelimit-remaining") == Some("0")
+                    || self.text.contains("rate limit")
+            }
+            _ => false,
+        }
+    }
+
+    /// When to come again, in milliseconds from now: `Retry-After`, else the end of GitHub's hour.
+    fn after_ms(&self, now: SystemTime) -> Option<i64> {
+        let asked = self.header(RETRY_AFTER.as_str()).and_then(|text| retry_after(text, now));
+        let reset = || {
+            self.header("x-ratelimit-remaining").filter(|left| *left == "0")?;
+            let at: u64 = self.header("x-ratelimit-reset")?.parse().ok()?;
+            let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+            Some(Duration::from_secs(at).saturating_sub(now))
+        };
+        let wait = asked.or_else(reset)?;
+        Some(i64::try_from(wait.as_millis()).map_or(REST_MS, |ms| ms.min(REST_MS)))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn answer(status: u16, headers: &[(&'static str, &str)], text: &str) -> Answer {
+        let headers = headers.iter().map(|(name, value)| {
+            (reqwest::header::HeaderName::from_static(name), value.parse().unwrap())
+        });
+        let status = StatusCode::from_u16(status).unwrap();
+        Answer { status, headers: headers.collect(), text: text.to_owned() }
+    }
+
+    #[test]
+    fn an_answer_says_whether_and_when_to_come_again() {
+        let now = UNIX_EPOCH + Duration::from_secs(1_000);
+        let reset = [("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1090")];
+        let left = [("x-ratelimit-remaining", "7"), ("x-ratelimit-reset", "1090")];
+        for (answer, is_limited, after_ms) in [
+            (answer(403, &reset, ""), true, Some(90_000)),
+            (answer(429, &[("retry-after", "3")], ""), true, Some(3_000)),
+            (answer(429, &[("retry-after", "100000")], ""), true, Some(REST_MS)),
+            (answer(403, &[], "You have exceeded a secondary rate limit."), true, None),
+            (answer(403, &left, "Resource not accessible"), false, None),
+            (answer(503, &[("retry-after", "5")], ""), false, Some(5_000)),
+        ] {
+            let told = (answer.is_limited(), answer.after_ms(now));
+            assert_eq!(told, (is_limited, after_ms), "{}", answer.status);
+        }
+        // As Gitea answers for a repository that was renamed.
+        let moved = answer(301, &[("location", "/api/v1/repos/a/new/statuses/1")], "");
+        let refused = moved.judge().err().unwrap();
+        assert!(refused.for_good && refused.why.contains("/a/new/"), "{}", refused.why);
+    }
 
     #[test]
     fn a_signature_is_of_time_and_body() {

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
@@ -11,6 +12,10 @@ use super::routed::unreachable_masters;
 use super::triggers::{options, until};
 use super::world::{OPERATOR, PIPELINE, World};
 use crate::forges::{Forges, ForgesFile};
+use crate::jobs::JobSpec;
+use crate::report::message::{CommitState, CommitStatus};
+use crate::report::send::{Target, send_round};
+use crate::report::{Message, messages, stages};
 use crate::rest::stub::{Reply, Seen, Stub};
 use crate::route::BuildState;
 use crate::service::store::{AttemptChange, BuildFilter, Change, TriggerRow};
@@ -22,17 +27,27 @@ const TOKEN: &str = "the token of the forge";
 struct Told {
     url: String,
     all: Arc<Mutex<Vec<Seen>>>,
-    refuse: Arc<Mutex<Vec<(u16, &'static str)>>>,
+    refuse: Arc<Mutex<Vec<Refusal>>>,
+}
+
+/// A status, headers and words.
+type Refusal = (u16, Vec<(&'static str, String)>, &'static str);
+
+fn refusals<const N: usize>(all: [(u16, &'static str); N]) -> Vec<Refusal> {
+    all.into_iter().map(|(status, words)| (status, Vec::new(), words)).collect()
 }
 
 impl Told {
     async fn start() -> Self {
-        let (all, refuse) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
+        let all = Arc::new(Mutex::new(Vec::new()));
+        let refuse = Arc::new(Mutex::new(Vec::<Refusal>::new()));
         let (told, refusals) = (Arc::clone(&all), Arc::clone(&refuse));
         let stub = Stub::start(move |request| {
-            let refusal: Option<(u16, &str)> = refusals.lock().unwrap().pop();
-            if let Some((status, words)) = refusal {
-                return Reply::assumed("docs.github.com, docs.gitlab.com", status, &[], words);
+            let refusal = refusals.lock().unwrap().pop();
+            if let Some((status, headers, words)) = refusal {
+                let headers: Vec<(&str, &str)> =
+                    headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+                return Reply::assumed("docs.github.com, docs.gitlab.com", status, &headers, words);
             }
             told.lock().unwrap().push(request.clone());
             Reply::assumed("docs.github.com, docs.gitlab.com, docs.gitea.com", 201, &[], "{}")
@@ -83,7 +98,7 @@ fn job(name: &str, rest: &Value) -> Value {
 }
 
 /// Moves a build on, as the router does.
-async fn moved(world: &World, id: &str, state: BuildState, result: Option<&str>) {
+pub async fn moved(world: &World, id: &str, state: BuildState, result: Option<&str>) {
     let store = &world.service.store;
     let mut build = store.routed(id).await.unwrap().unwrap();
     build.state = state;
@@ -94,6 +109,16 @@ async fn moved(world: &World, id: &str, state: BuildState, result: Option<&str>)
     build.changed_ms = world.service.now_ms();
     let change = Change { build, attempt: AttemptChange::None };
     assert_eq!(store.change_routed(&[change], world.service.now_ms()).await.unwrap(), [true]);
+}
+
+/// The pipeline with a parameter for the commit.
+fn with_commit(world: &World) {
+    let text = PIPELINE.replace(
+        "  properties:\n",
+        "  properties:\n    COMMIT: {type: string, default: '', description: Commit.}\n",
+    );
+    world.write("service.yaml", &text);
+    assert!(world.service.catalog.reload().is_current);
 }
 
 async fn start(world: &World, job: &str, commit: &str) -> String {
@@ -111,12 +136,7 @@ pub async fn told_in_order(database: Option<&str>) {
         forges(directory, [at(0), at(1), at(2), at(3)])
     })
     .await;
-    let with_commit = PIPELINE.replace(
-        "  properties:\n",
-        "  properties:\n    COMMIT: {type: string, default: '', description: Commit.}\n",
-    );
-    world.write("service.yaml", &with_commit);
-    assert!(world.service.catalog.reload().is_current);
+    with_commit(&world);
     let commit = "a".repeat(40);
     for (name, repository) in [
         ("team/hub", "https://github.example/acme/web".to_owned()),
@@ -131,10 +151,10 @@ pub async fn told_in_order(database: Option<&str>) {
     let (lab, tea) =
         (start(&world, "team/lab", &commit).await, start(&world, "other/tea", &commit).await);
     moved(&world, &hub, BuildState::Running, None).await;
-    *github.refuse.lock().unwrap() = vec![(502, "bad gateway"), (429, "slow down")];
+    *github.refuse.lock().unwrap() = refusals([(502, "bad gateway"), (500, "once more")]);
     *gitlab.refuse.lock().unwrap() =
-        vec![(400, "{\"message\":\"Cannot transition status via :run\"}")];
-    *hook.refuse.lock().unwrap() = vec![(503, "")];
+        refusals([(400, "{\"message\":\"Cannot transition status via :run\"}")]);
+    *hook.refuse.lock().unwrap() = refusals([(503, "")]);
     let lead = |name: &str| {
         tokio::spawn(run_triggers(Arc::clone(&world.service), name.to_owned(), options()))
     };
@@ -199,7 +219,7 @@ pub async fn told_in_order(database: Option<&str>) {
     assert!(all.iter().all(|one| one.headers.contains_key("x-pilotfish-signature-256")));
 
     // What is refused for good is shown, and tried again when somebody says so.
-    *github.refuse.lock().unwrap() = vec![(422, "No commit found for SHA")];
+    *github.refuse.lock().unwrap() = refusals([(422, "No commit found for SHA")]);
     let lost = start(&world, "team/hub", &"b".repeat(40)).await;
     let dead = async || world.get("/v1/outbox", OPERATOR).await.ok();
     until("a dead report", async || {
@@ -355,6 +375,98 @@ async fn commits_are_found(world: &World) {
     }
     let told = world.get("/v1/jobs/poll%2Fweb", OPERATOR).await.ok();
     assert!(told["triggers"][1]["note"].as_str().unwrap().starts_with("git ls-remote: "), "{told}");
+}
+
+#[tokio::test]
+async fn each_stage_has_a_status_that_ends_with_its_build() {
+    let none = "http://127.0.0.1:9";
+    let world = World::with_masters_and_forges(None, unreachable_masters(), |directory| {
+        forges(directory, [none; 4])
+    })
+    .await;
+    with_commit(&world);
+    let statuses = json!({"statuses": {"repository": "https://github.example/acme/web", "commit": "COMMIT",
+        "stages": true}});
+    world.post("/v1/jobs", OPERATOR, &job("a/hub", &statuses)).await.ok();
+    let commit = "a".repeat(40);
+    let id = start(&world, "a/hub", &commit).await;
+    let spec: JobSpec = serde_json::from_value(job("a/hub", &statuses)).unwrap();
+    let event = |value: Value| value.to_string();
+    let stages = stages(&[
+        event(json!({"type": "stage-started", "node": "build"})),
+        event(json!({"type": "stage-finished", "node": "build", "outcome": "success"})),
+        event(json!({"type": "stage-started", "node": "test"})),
+    ]);
+    let mut told = Vec::new();
+    for (state, result) in [(BuildState::Running, None), (BuildState::Finished, Some("FAILURE"))] {
+        moved(&world, &id, state, result).await;
+        let build = world.service.store.routed(&id).await.unwrap().unwrap();
+        for message in messages(&world.service.forges, &build, Some(&spec), &stages) {
+            let status: CommitStatus = serde_json::from_str(&message.body).unwrap();
+            assert_eq!(status.url, format!("https://bridge.example/builds/{id}"));
+            told.push(format!("{} {:?}: {}", status.context, status.state, status.description));
+        }
+    }
+    insta::assert_snapshot!(told.join("\n"));
+}
+
+#[tokio::test]
+async fn a_forge_above_its_limit_is_left_alone() {
+    const MANY: usize = 30;
+    let github = Told::start().await;
+    let none = "http://127.0.0.1:9".to_owned();
+    let world = World::with_masters_and_forges(None, unreachable_masters(), |directory| {
+        forges(directory, [&github.url, &none, &none, &none])
+    })
+    .await;
+    with_commit(&world);
+    world.post("/v1/jobs", OPERATOR, &job("team/hub", &json!({}))).await.ok();
+    let build = start(&world, "team/hub", "c0ffee").await;
+    let store = &world.service.store;
+    let build = store.routed(&build).await.unwrap().unwrap();
+    let message = |number: usize| {
+        let status = CommitStatus {
+            repository: "acme/web".to_owned(),
+            commit: "a".repeat(40),
+            context: format!("stage {number}"),
+            state: CommitState::Success,
+            description: String::new(),
+            url: String::new(),
+        };
+        Message {
+            target: "status:github".to_owned(),
+            item: status.context.clone(),
+            lane: status.context.clone(),
+            number: 1,
+            body: serde_json::to_string(&status).unwrap(),
+            replaces: true,
+        }
+    };
+    let messages: Vec<Message> = (0..MANY).map(message).collect();
+    store.announce(&build, 0, &messages, 1).await.unwrap();
+    let hour = world.service.now() + 3_600;
+    let limited =
+        vec![("x-ratelimit-remaining", "0".to_owned()), ("x-ratelimit-reset", hour.to_string())];
+    *github.refuse.lock().unwrap() = vec![(403, limited, "API rate limit exceeded"); MANY];
+    let target = Target::Status(Arc::clone(world.service.forges.get("github").unwrap()));
+    let rests_until = AtomicI64::new(0);
+    let round = async || {
+        send_round(&world.service, options().send, "status:github", &target, &rests_until).await;
+        MANY - github.refuse.lock().unwrap().len()
+    };
+    // Those that were under way when the first was refused.
+    let asked = round().await;
+    assert!((1..=8).contains(&asked), "{asked}");
+    assert_eq!(round().await, asked, "not before the hour is over");
+    let now = world.service.now_ms();
+    let rests = rests_until.load(Ordering::Relaxed) - now;
+    assert!((3_000_000..=3_600_000).contains(&rests), "{rests}");
+    assert!(github.bodies().is_empty());
+    // As if it were over. What was not sent is due, what was refused has a time of its own.
+    github.refuse.lock().unwrap().clear();
+    rests_until.store(0, Ordering::Relaxed);
+    round().await;
+    assert_eq!(github.bodies().len(), MANY - asked);
 }
 
 #[tokio::test]
