@@ -79,6 +79,9 @@ pub enum BridgeError {
     /// The file of agents cannot be used. All of its problems are here.
     #[error("the file of agents has {} problem(s):{}", .0.len(), listed(.0))]
     Agents(Vec<Problem>),
+    /// The service cannot start as it is asked to.
+    #[error("the service cannot start: {0}")]
+    Start(String),
     /// Something was asked for by a name that is not there.
     #[error("there is no {kind} `{name}`{hint}")]
     Unknown {

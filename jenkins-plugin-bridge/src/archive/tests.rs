@@ -50,6 +50,12 @@ pub async fn a_build_is_put_read_and_removed(archive: &Archive) {
     let beyond = archive.log("r-1", 2_000_000).await.unwrap().unwrap();
     assert_eq!(beyond, (Vec::new(), 2_000_000, false));
     assert_eq!(archive.log("r-2", 0).await.unwrap(), None);
+    // A build may have said nothing at all.
+    let silent = archive.begin("r-3").await.unwrap();
+    put(&silent, Object::Log, b"").await;
+    silent.finish(&Kept::default()).await.unwrap();
+    assert_eq!(archive.log("r-3", 0).await.unwrap(), Some((Vec::new(), 0, false)));
+    archive.remove("r-3").await.unwrap();
     // Of a process that died.
     let _ = archive.begin("r-1").await.unwrap().write(Object::Log).await.unwrap();
     archive.remove("r-1").await.unwrap();

@@ -33,7 +33,7 @@ use crate::agents::{AgentOptions, AgentsFile, KubePods, Setup, keep_agents};
 use crate::archive::Archive;
 use crate::archive::s3::Bucket;
 use crate::cluster::{Cluster, ClusterSettings, Clusters};
-use crate::error::{BridgeError, Problem};
+use crate::error::BridgeError;
 use crate::forges::Forges;
 use crate::masters::{
     MastersFile, Registry, Resources, TokenDirectory, WatchOptions, follow_resources,
@@ -185,7 +185,7 @@ fn scope(text: &str) -> Result<Scope, String> {
 }
 
 fn refused(message: impl Into<String>) -> BridgeError {
-    BridgeError::Plan(vec![Problem::new("", message)])
+    BridgeError::Start(message.into())
 }
 
 /// Makes a signing key and says what its public half is.

@@ -128,6 +128,9 @@ impl Refusal {
             if refusal.region.is_empty() {
                 refusal.region = foreign(Some(error.get("Region")));
             }
+            if refusal.region.is_empty() {
+                refusal.region = expected(&refusal.message).to_owned();
+            }
         }
         refusal
     }
@@ -142,7 +145,11 @@ impl Refusal {
     pub fn is_about_keys(&self) -> bool {
         matches!(
             self.code.as_str(),
-            "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "ExpiredToken" | "InvalidToken"
+            "InvalidAccessKeyId"
+                | "XAdminUserNotFound"
+                | "SignatureDoesNotMatch"
+                | "ExpiredToken"
+                | "InvalidToken"
         )
     }
 
@@ -179,7 +186,8 @@ impl Refusal {
             "InvalidBucketName" => {
                 format!("{bucket} cannot be the name of a bucket there: name another one")
             }
-            "InvalidAccessKeyId" => {
+            // The second one is versitygw's.
+            "InvalidAccessKeyId" | "XAdminUserNotFound" => {
                 format!("The access key {access_key} is not known there: see to access_key_file")
             }
             "SignatureDoesNotMatch" => format!(
@@ -213,6 +221,16 @@ impl Refusal {
             _ => "Check endpoint, region and bucket".to_owned(),
         }
     }
+}
+
+/// The region of a message such as `the region "a" is wrong; expecting "b"`: not all name it elsewhere.
+fn expected(message: &str) -> &str {
+    let after = message.split_once("expecting ").map_or("", |(_, after)| after);
+    let quoted = after.strip_prefix(['\'', '"']).and_then(|rest| rest.split_once(['\'', '"']));
+    let is_region = |text: &&str| {
+        !text.is_empty() && text.bytes().all(|one| one.is_ascii_alphanumeric() || one == b'-')
+    };
+    quoted.map(|(text, _)| text).filter(is_region).unwrap_or_default()
 }
 
 /// How many seconds a clock is ahead, by the `Date` of its answer.
@@ -264,6 +282,7 @@ mod tests {
         let all = [
             (404, "NoSuchBucket", "The specified bucket does not exist.", 0, ""),
             (403, "InvalidAccessKeyId", "", 0, ""),
+            (404, "XAdminUserNotFound", "No user exists with the provided access key ID.", 0, ""),
             (403, "SignatureDoesNotMatch", "no match", 0, ""),
             (403, "AccessDenied", "Access Denied", 0, ""),
             (403, "AccessDenied", "Request has expired", 1000, ""),
@@ -284,6 +303,29 @@ mod tests {
             })
             .collect();
         insta::assert_snapshot!(told.join("\n"));
+    }
+
+    #[test]
+    fn the_region_of_a_bucket_is_read_from_the_refusal() {
+        let told = |rest: &str| {
+            let body =
+                format!("<Error><Code>AuthorizationQueryParametersError</Code>{rest}</Error>");
+            let headers = reqwest::header::HeaderMap::new();
+            Refusal::of(400, &headers, body.as_bytes()).reason("AKID", "ci", "")
+        };
+        let words =
+            "<Message>the region &#34;a&#34; is wrong; expecting &#34;eu-west-1&#34;</Message>";
+        for rest in [words, "<Message>wrong</Message><Region>eu-west-1</Region>"] {
+            assert!(
+                told(rest).contains("The bucket is in eu-west-1: set region"),
+                "{}",
+                told(rest)
+            );
+        }
+        for words in ["expecting", "expecting eu-west-1", "expecting 'a b'", "expecting ''"] {
+            let told = told(&format!("<Message>{words}</Message>"));
+            assert!(!told.contains("The bucket is in"), "{told}");
+        }
     }
 
     #[test]
