@@ -16,7 +16,11 @@ pub struct Program {
     /// Where its `go.mod` is.
     module: &'static str,
     /// The package to build, as seen from there.
-    package: &'static str,
+    pub package: &'static str,
+    /// Build tags, with commas between them.
+    tags: &'static str,
+    /// It has parts in C.
+    cgo: bool,
     /// Settings of variables in packages.
     variables: &'static [(&'static str, &'static str)],
     /// What must be different in a module that it is made of.
@@ -38,6 +42,8 @@ pub const HYPER: Program = Program {
     name: "hyper",
     module: "integration/kubernetes/hyper",
     package: ".",
+    tags: "",
+    cgo: false,
     // The parts tell their version, and kubectl's is not newer than the API server's.
     variables: &[
         ("k8s.io/component-base/version.gitVersion", "v1.34.4"),
@@ -60,6 +66,8 @@ pub const HELM: Program = Program {
     name: "helm",
     module: "integration/kubernetes/hyper",
     package: "helm.sh/helm/v3/cmd/helm",
+    tags: "",
+    cgo: false,
     variables: &[("helm.sh/helm/v3/internal/version.version", "v3.19.0")],
     patch: None,
 };
@@ -69,6 +77,8 @@ pub const KANIKO: Program = Program {
     name: "kaniko",
     module: "integration/kubernetes/kaniko",
     package: "github.com/chainguard-dev/kaniko/cmd/executor",
+    tags: "",
+    cgo: false,
     variables: &[("github.com/chainguard-dev/kaniko/pkg/version.version", "v1.25.0")],
     patch: None,
 };
@@ -78,6 +88,30 @@ pub const S3: Program = Program {
     name: "s3-server",
     module: "integration/s3-server",
     package: ".",
+    tags: "",
+    cgo: false,
+    variables: &[],
+    patch: None,
+};
+
+/// Gitea, without the pages that a browser runs. Its SQLite is in C.
+pub const GITEA: Program = Program {
+    name: "gitea",
+    module: "integration/counterparts/gitea",
+    package: "code.gitea.io/gitea",
+    tags: "sqlite,sqlite_unlock_notify",
+    cgo: true,
+    variables: &[("main.Version", "1.25.4")],
+    patch: None,
+};
+
+/// A service of S3 whose objects are files.
+pub const VERSITYGW: Program = Program {
+    name: "versitygw",
+    module: "integration/counterparts/versitygw",
+    package: "github.com/versity/versitygw/cmd/versitygw",
+    tags: "",
+    cgo: false,
     variables: &[],
     patch: None,
 };
@@ -113,7 +147,8 @@ pub fn build(context: &Context, program: &Program) -> Done<PathBuf> {
     println!("building {}: some minutes the first time", program.name);
     let unfinished = dir.join("unfinished");
     let mut go = context.command("go");
-    go.current_dir(&module).env("CGO_ENABLED", "0").args(["build", "-buildvcs=false"]);
+    go.current_dir(&module).env("CGO_ENABLED", if program.cgo { "1" } else { "0" });
+    go.args(["build", "-buildvcs=false", "-tags", program.tags]);
     go.arg(format!("-gcflags={COMPILER}")).args(["-ldflags", &linker, "-o"]).arg(&unfinished);
     let sources = dir.join("sources");
     if let Some(patch) = &program.patch {
@@ -125,6 +160,14 @@ pub fn build(context: &Context, program: &Program) -> Done<PathBuf> {
     }
     fs::rename(&unfinished, &built).map_err(|error| format!("{}: {error}", built.display()))?;
     Ok(built)
+}
+
+/// Where the files of a module are that a program of this repository is made of.
+pub fn sources(context: &Context, program: &Program, module: &str) -> Done<PathBuf> {
+    let arguments = ["list", "-m", "-f", "{{.Dir}}", module];
+    let directory = context.root.join(program.module);
+    let found = output(Command::new("go").current_dir(directory).args(arguments))?;
+    Ok(PathBuf::from(found.trim()))
 }
 
 /// Copies a module with its change; the `go.mod` that builds with the copy.
@@ -187,7 +230,7 @@ fn key(program: &Program, module: &Path, linker: &str) -> Done<String> {
         }
     }
     let version = output(Command::new("go").arg("version").current_dir(module))?;
-    for text in [program.package, COMPILER, linker, &version] {
+    for text in [program.package, COMPILER, linker, &version, program.tags] {
         digest.update(text.as_bytes());
     }
     if let Some(Patch { module, file, old, new }) = &program.patch {

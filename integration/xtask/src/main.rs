@@ -6,6 +6,7 @@ mod arm64;
 mod bench;
 mod budget;
 mod context;
+mod counterparts;
 mod demo;
 mod dist;
 mod elf;
@@ -64,6 +65,8 @@ enum Recipe {
     Kubernetes(kubernetes::Options),
     /// Tries the stage of SonarQube against a real server, which it fetches
     Sonarqube,
+    /// Tries webhooks, statuses and archives with a real Gitea and a real service of S3, which it builds
+    Counterparts,
 }
 
 fn main() -> ExitCode {
@@ -81,6 +84,7 @@ fn main() -> ExitCode {
         Recipe::Images(options) => images::run(&context, &options),
         Recipe::Kubernetes(options) => kubernetes::run(&context, &options),
         Recipe::Sonarqube => sonarqube::run_it(&context),
+        Recipe::Counterparts => counterparts::run_it(&context),
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,

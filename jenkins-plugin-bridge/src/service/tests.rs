@@ -9,6 +9,8 @@ mod controller;
 mod copies;
 mod declared;
 pub mod fence;
+mod gateway;
+mod gitea;
 mod http;
 mod leases;
 mod limits;

@@ -244,6 +244,33 @@ fn a_request_without_a_branch_is_one_of_others() {
     assert!(event(github("pull_request", &request)).from_fork);
 }
 
+/// What Gitea 1.25.4 sent: a push, a tag with a message, a request opened, updated and merged, the push of its merge, one
+/// that was opened by `refs/for/main`, and the removal of a branch.
+const GITEA: &str = include_str!("../../../../integration/recordings/webhooks/gitea-1.25.jsonl");
+
+#[test]
+fn what_a_live_gitea_sent_is_read() {
+    let (_directory, forges) = forges();
+    let told: Vec<String> = GITEA
+        .lines()
+        .map(|line| {
+            let recorded: Value = serde_json::from_str(line).unwrap();
+            let body = recorded["body"].to_string();
+            let signature = signature(SECRET, body.as_bytes());
+            let headers = sent(&[
+                ("x-gitea-event", recorded["event"].as_str().unwrap()),
+                ("x-gitea-signature", &signature),
+            ]);
+            let read = read(forges.get("gitea").unwrap(), &headers, body.as_bytes(), NOW);
+            match read.unwrap().heard {
+                Heard::Event(event) => serde_json::to_string(&event).unwrap(),
+                Heard::Nothing(why) => format!("nothing: {why}"),
+            }
+        })
+        .collect();
+    insta::assert_snapshot!(told.join("\n"));
+}
+
 #[test]
 fn a_signing_token_of_gitlab_signs_id_time_and_body() {
     let (_directory, forges) = forges();
