@@ -83,6 +83,11 @@ async fn masters_jobs_and_builds_are_seen_and_asked_for() {
     assert!(top.output.contains("north") && top.output.contains(" ended\n"), "{top:?}");
     assert!(!top.output.contains('\u{1b}'), "no terminal, no colours");
 
+    let agents = world.run(&["agents"]).await;
+    assert_eq!(agents.output, "there are no agents on demand (serve --agents)\n", "{agents:?}");
+    let agents = world.run(&["agents", "--output", "json"]).await.json();
+    assert_eq!(agents, serde_json::json!({"pools": [], "agents": []}));
+
     let stranger = world.run_with_token("pfb_none", &["masters"]).await;
     assert_eq!(stranger.code, 2);
     assert!(!stranger.errors.contains("pfb_none"), "{stranger:?}");

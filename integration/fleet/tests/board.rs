@@ -10,7 +10,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use browser::Browser;
-use pilotfish_bridge::service::{AccessTokens, KeyRing, Role, Scope};
+use pilotfish_bridge::agents::{Agent, AgentState};
+use pilotfish_bridge::service::{AccessTokens, KeyRing, Role, Scope, Store};
 use pilotfish_fleet::bridge;
 use pilotfish_fleet::master::{self, Running};
 use serde_json::{Value, json};
@@ -147,6 +148,45 @@ impl World {
         all
     }
 
+    /// Agents of all kinds, in the ledger only: nobody keeps them here.
+    async fn agents(&self) {
+        let file = self._directory.path().join("state.db");
+        let store = Store::open(&format!("sqlite:{}", file.display())).await.unwrap();
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        let now_ms = i64::try_from(now.as_millis()).unwrap();
+        for (index, pool) in
+            ["build", "build", "build", "build", "gpu", "gpu"].into_iter().enumerate()
+        {
+            let created_ms = now_ms - 400_000 + 60_000 * i64::try_from(index).unwrap();
+            let id = format!(
+                "{:016x}",
+                0x9e37_79b9_7f4a_7c15_u64.rotate_left(8 * u32::try_from(index).unwrap())
+            );
+            let mut agent = Agent::new(id, pool, created_ms);
+            agent.waiting_ms = Some(created_ms + 3_000);
+            agent.state = AgentState::Waiting;
+            if index < 3 {
+                agent.state = AgentState::Claimed;
+                agent.node = Some(agent.node_name());
+                agent.master = Some(if index == 1 { "south" } else { "north" }.to_owned());
+                agent.label = Some("linux".to_owned());
+                agent.claimed_ms = Some(now_ms - 30_000);
+            }
+            if index < 2 {
+                agent.online_ms = Some(now_ms - 30_000 + 59);
+                agent.busy_ms = Some(now_ms - 28_000);
+            }
+            if index == 5 {
+                agent.state = AgentState::Gone;
+                (agent.waiting_ms, agent.left_ms) = (None, Some(now_ms - 20_000));
+                agent.reason = "it did not start in time".to_owned();
+            }
+            store.add_agent(&agent, None).await.unwrap();
+        }
+        let builds = [("north".to_owned(), 4), ("south".to_owned(), 1)].into();
+        store.save_pool_builds("build", &builds).await.unwrap();
+    }
+
     /// Waits until a build runs.
     async fn runs(&self, id: &str) -> Value {
         loop {
@@ -268,8 +308,18 @@ async fn the_pages_in_a_browser() {
     assert_eq!(browser.run("location.pathname").await, "/builds");
 
     let page = format!("/builds/{}", ids[0]);
-    for path in ["/", "/builds", &page, "/jobs", "/jobs/shop%2Fweb", "/images", "/sizing", "/audit"]
-    {
+    world.agents().await;
+    for path in [
+        "/",
+        "/builds",
+        &page,
+        "/jobs",
+        "/jobs/shop%2Fweb",
+        "/agents",
+        "/images",
+        "/sizing",
+        "/audit",
+    ] {
         let name = match path {
             "/" => "overview",
             "/jobs/shop%2Fweb" => "job",

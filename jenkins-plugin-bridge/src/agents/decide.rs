@@ -306,7 +306,8 @@ fn supply(
     let there = waiting.len() + starting;
     if there < wanted {
         let places = (pool.most as usize).saturating_sub(alive);
-        let failed = of_pool().filter(|one| has_failed(world, rules, one)).count();
+        let since_ms = world.now_ms.saturating_sub(rules.failures_ms);
+        let failed = of_pool().filter(|one| one.has_failed(since_ms)).count();
         let allowed = if failed >= rules.failures { 0 } else { places };
         let start = || Act::Start { pool: name.to_owned() };
         acts.extend(std::iter::repeat_with(start).take((wanted - there).min(allowed)));
@@ -320,11 +321,22 @@ fn supply(
     }
 }
 
-/// Whether an agent has ended lately without ever having been there.
-fn has_failed(world: &World<'_>, rules: &Rules, agent: &Agent) -> bool {
-    matches!(agent.state, AgentState::Leaving | AgentState::Gone)
-        && agent.waiting_ms.is_none()
-        && agent.created_ms + rules.failures_ms > world.now_ms
+/// The builds that wait for agents of a pool, by master; those that an agent is on its way to are among them.
+#[must_use]
+pub fn builds_that_wait(world: &World<'_>, name: &str, pool: &Pool) -> BTreeMap<String, u32> {
+    let mut all: BTreeMap<String, u32> = BTreeMap::new();
+    for wanted in world.wanted.iter().filter(|one| one.pool == name) {
+        *all.entry(wanted.master.clone()).or_default() += 1;
+    }
+    for (master_name, master) in world.masters.iter().filter(|(name, _)| pool.serves(name)) {
+        let counts = pool.labels.iter().filter_map(|label| master.demand.of(&label.0));
+        let count = counts.fold(0_u32, |sum, one| sum.saturating_add(one.count));
+        if count > 0 {
+            let builds = all.entry(master_name.clone()).or_default();
+            *builds = builds.saturating_add(count);
+        }
+    }
+    all
 }
 
 /// How many are to wait: as many as were claimed lately, within limits.

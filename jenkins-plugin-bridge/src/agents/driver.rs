@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use super::decide::{Act, MasterSeen, NodeSeen, Rules, Wanted, World, decide};
+use super::decide::{Act, MasterSeen, NodeSeen, Rules, Wanted, World, builds_that_wait, decide};
 use super::model::{Agent, AgentState};
 use super::pods::SeenPod;
 use super::standby::Setup;
@@ -97,6 +97,8 @@ struct Driver<'a> {
     blocked: HashMap<String, Instant>,
     tasks: JoinSet<Done>,
     swept: Option<Instant>,
+    /// What was told of builds that wait, by pool and master.
+    told: BTreeMap<String, BTreeMap<String, u32>>,
 }
 
 impl<'a> Driver<'a> {
@@ -114,6 +116,7 @@ impl<'a> Driver<'a> {
             blocked: HashMap::new(),
             tasks: JoinSet::new(),
             swept: None,
+            told: BTreeMap::new(),
         }
     }
 
@@ -192,8 +195,20 @@ impl<'a> Driver<'a> {
             pods: self.pods.as_ref().map(|(at_ms, pods)| (*at_ms, pods)),
             wanted: &wanted,
         };
-        for act in decide(&world, &self.options.rules) {
+        let acts = decide(&world, &self.options.rules);
+        let builds: BTreeMap<String, BTreeMap<String, u32>> = setup
+            .pools
+            .iter()
+            .map(|(name, pool)| (name.clone(), builds_that_wait(&world, name, pool)))
+            .collect();
+        for act in acts {
             self.begin(setup, act, now_ms).await?;
+        }
+        for (pool, waiting) in builds {
+            if self.told.get(&pool) != Some(&waiting) {
+                service.store.save_pool_builds(&pool, &waiting).await?;
+                self.told.insert(pool, waiting);
+            }
         }
         Ok(())
     }

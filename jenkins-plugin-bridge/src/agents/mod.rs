@@ -14,6 +14,7 @@ pub mod file;
 mod kube;
 mod model;
 mod pods;
+mod seen;
 mod standby;
 
 #[cfg(test)]
@@ -24,6 +25,7 @@ pub use decide::{Rules, Wanted};
 pub use demand::Demand;
 pub use driver::{AgentOptions, keep_agents};
 pub use file::{AgentsFile, Identity, Pool};
-pub use model::{Agent, AgentState, Mark, Marked, new_id};
+pub use model::{Activity, Agent, AgentState, Mark, Marked, new_id};
 pub use pods::{PodOrder, Pods, Reviewed, SeenPod, StartedPod, TOKEN_AUDIENCE, Token};
+pub use seen::{PoolSeen, pools_seen};
 pub use standby::{Assignment, Setup, Standbys};

@@ -39,6 +39,42 @@ impl AgentState {
     }
 }
 
+/// What an agent does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Activity {
+    /// Its pod starts, or is about to be made.
+    Starting,
+    /// It waits for somebody to need it.
+    Waiting,
+    /// It was claimed, and its node is not online yet.
+    Connecting,
+    /// Its node is online, and no build was there yet.
+    Online,
+    /// A build has come to it.
+    Busy,
+    /// Its node and its pod are being removed.
+    Leaving,
+    /// Nothing of it is left.
+    Gone,
+}
+
+impl Activity {
+    /// As it is shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Waiting => "waiting",
+            Self::Connecting => "connecting",
+            Self::Online => "online",
+            Self::Busy => "busy",
+            Self::Leaving => "leaving",
+            Self::Gone => "gone",
+        }
+    }
+}
+
 /// An agent. Times are milliseconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Agent {
@@ -97,6 +133,9 @@ pub struct Agent {
     /// Since when its node is offline again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost_ms: Option<i64>,
+    /// Since when it leaves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_ms: Option<i64>,
     /// Its node is gone for certain.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub node_gone: bool,
@@ -132,9 +171,36 @@ impl Agent {
             busy_ms: None,
             used_ms: None,
             lost_ms: None,
+            left_ms: None,
             node_gone: false,
             reason: String::new(),
         }
+    }
+
+    /// What it does, in a word: its state, and of one that is claimed how far it has come.
+    #[must_use]
+    pub fn activity(&self) -> Activity {
+        match self.state {
+            AgentState::Starting => Activity::Starting,
+            AgentState::Waiting => Activity::Waiting,
+            AgentState::Claimed if self.busy_ms.is_some() => Activity::Busy,
+            AgentState::Claimed if self.online_ms.is_some() => Activity::Online,
+            AgentState::Claimed => Activity::Connecting,
+            AgentState::Leaving => Activity::Leaving,
+            AgentState::Gone => Activity::Gone,
+        }
+    }
+
+    /// How long it took from its claim until its node was online, in milliseconds.
+    #[must_use]
+    pub fn connected_within_ms(&self) -> Option<i64> {
+        Some(self.online_ms?.saturating_sub(self.claimed_ms?))
+    }
+
+    /// Whether it was decided after a time and has ended without ever having been there.
+    #[must_use]
+    pub fn has_failed(&self, since_ms: i64) -> bool {
+        self.state >= AgentState::Leaving && self.waiting_ms.is_none() && self.created_ms > since_ms
     }
 
     /// A build was seen on it.

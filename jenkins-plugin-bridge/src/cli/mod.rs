@@ -66,6 +66,8 @@ pub enum Command {
     Serve(crate::service::ServeArgs),
     /// Show the masters of a running service and the labels that they cover, or check what it may do there.
     Masters(service::MastersArguments),
+    /// Show the agents on demand of a running service, their pools, and what waits for them.
+    Agents(service::AgentsArguments),
     /// Show the jobs of a running service, keep those of a file, or mend their copies on masters.
     Jobs(service::JobsArguments),
     /// Ask a running service for a build, whatever master runs it.
@@ -145,6 +147,7 @@ pub fn execute(cli: Cli) -> ExitCode {
         Command::Inspect(arguments) => remote::inspect(&arguments),
         Command::Serve(arguments) => remote::serve(&arguments),
         Command::Masters(arguments) => service::masters(&arguments),
+        Command::Agents(arguments) => service::agents(&arguments),
         Command::Jobs(arguments) => service::jobs(&arguments),
         Command::Trigger(arguments) => service::trigger(&arguments),
         Command::Builds(arguments) => service::builds(&arguments),

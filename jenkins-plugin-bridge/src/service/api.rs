@@ -72,6 +72,7 @@ fn handler(id: OperationId) -> MethodRouter<Arc<Service>> {
         OperationId::resume_master => post(handlers::resume_master),
         OperationId::get_labels => get(handlers::get_labels),
         OperationId::list_agents => get(handlers::list_agents),
+        OperationId::list_agent_pools => get(handlers::list_agent_pools),
         OperationId::ask_as_standby => post(handlers::ask_as_standby),
         OperationId::get_running => get(handlers::get_running),
         OperationId::save_job => post(handlers::save_job),

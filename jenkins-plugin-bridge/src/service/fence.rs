@@ -116,16 +116,17 @@ impl PodFence {
         let (mut used, mut any) = (false, false);
         for agent in agents.into_iter().filter(is_own) {
             any = true;
+            let now = self.service.now_ms();
             let leaves = |agent: &mut Agent| {
                 let stays = agent.state < AgentState::Leaving;
                 if stays {
                     agent.state = AgentState::Leaving;
+                    agent.left_ms = Some(now);
                     "its build was lost with its master".clone_into(&mut agent.reason);
                 }
                 stays
             };
             // From then on it is given no secret, if it had none.
-            let now = self.service.now_ms();
             let changed = store.change_agent(&agent.id, now, leaves).await.map_err(failed)?;
             let agent = changed.unwrap_or(agent);
             used |= agent.taken_ms.is_some();

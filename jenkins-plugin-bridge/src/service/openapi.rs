@@ -173,6 +173,9 @@ operations! {
     list_agents get "/v1/agents", Needs::Scope("masters:read"),
         None, Some(schema::<Vec<crate::agents::Agent>>), &[401, 403],
         "Agents on demand: those that wait, those that belong to a master, and those that have gone lately.";
+    list_agent_pools get "/v1/agents/pools", Needs::Scope("masters:read"),
+        None, Some(schema::<Vec<crate::agents::PoolSeen>>), &[401, 403],
+        "Pools of agents on demand: the builds that wait for them, what their agents do, and why no more are started.";
     ask_as_standby post "/v1/agents/standby", Needs::PodToken,
         Some(schema::<types::StandbyQuery>), Some(schema::<types::StandbyAnswer>), &[400, 401, 413],
         "What an agent that waits is to do. It is answered when there is something, and after 20 s at the latest.";

@@ -51,6 +51,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (20, "board", include_str!("../../migrations/0020_board.sql")),
     (40, "agents", include_str!("../../migrations/0040_agents.sql")),
     (41, "agent wishes", include_str!("../../migrations/0041_agent_wishes.sql")),
+    (42, "agent pools", include_str!("../../migrations/0042_agent_pools.sql")),
     (55, "images", include_str!("../../migrations/0055_images.sql")),
     (60, "triggers", include_str!("../../migrations/0060_triggers.sql")),
     (61, "reports", include_str!("../../migrations/0061_reports.sql")),

@@ -87,6 +87,7 @@ impl Driver<'_> {
                     .change_agent(&id, now_ms, |agent| {
                         let stays = agent.state < AgentState::Leaving;
                         agent.state = AgentState::Leaving;
+                        agent.left_ms = Some(now_ms);
                         agent.reason.clone_from(&why);
                         stays
                     })
@@ -143,6 +144,7 @@ impl Driver<'_> {
                     Err(_) if agent.state >= AgentState::Leaving => return false,
                     Err(why) => {
                         agent.state = AgentState::Leaving;
+                        agent.left_ms = Some(now_ms);
                         agent.reason.clone_from(why);
                     }
                 }

@@ -1,5 +1,6 @@
-//! The commands that speak to a running service: masters, jobs, builds and their logs.
+//! The commands that speak to a running service: masters, agents, jobs, builds and their logs.
 
+mod agents;
 mod builds;
 mod client;
 mod jobs;
@@ -19,6 +20,7 @@ use super::print;
 use crate::catalog::read::yaml;
 use crate::error::BridgeError;
 
+pub(super) use agents::{AgentsArguments, execute as agents};
 pub(super) use builds::{BuildsArguments, execute as builds};
 pub(super) use jobs::{JobsArguments, execute as jobs};
 pub(super) use logs::{LogsArguments, execute as logs};

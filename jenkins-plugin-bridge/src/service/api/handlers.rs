@@ -31,7 +31,7 @@ use crate::service::problem::Problem;
 use crate::service::sign::PublicKey;
 use crate::service::state::{Service, StoredPlan};
 
-pub use agents::{ask_as_standby, list_agents};
+pub use agents::{ask_as_standby, list_agent_pools, list_agents};
 pub use archive::{get_artifact, get_artifacts, get_tests};
 pub use audit::{AUDIT_ROWS, AuditQuery, get_audit};
 pub use builds::{add_events, claim_build, evaluate_plan, get_build};

@@ -1,6 +1,7 @@
 //! The pages: what the operations of the API tell, for people with a browser. Nothing is decided here.
 
 mod actions;
+mod agents;
 mod build;
 mod log;
 mod login;
@@ -47,6 +48,7 @@ pub fn router(service: &Arc<Service>) -> Router<Arc<Service>> {
         .route("/jobs", get(pages::jobs))
         .route("/jobs/{name}", get(pages::job))
         .route("/jobs/{name}/keep", post(actions::keep))
+        .route("/agents", get(agents::page))
         .route("/images", get(pages::images))
         .route("/sizing", get(pages::sizing))
         .route("/audit", get(pages::audit))

@@ -1,5 +1,7 @@
 //! The ledger of agents.
 
+use std::collections::BTreeMap;
+
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row as _};
 
@@ -179,6 +181,45 @@ impl Store {
             .execute(&self.pool)
             .await?;
         Ok(())
+    }
+
+    /// Keeps how many builds wait for agents of a pool, by master.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn save_pool_builds(
+        &self,
+        pool: &str,
+        builds: &BTreeMap<String, u32>,
+    ) -> Result<(), StoreError> {
+        let text = serde_json::to_string(builds)
+            .map_err(|error| StoreError::Database(sqlx::Error::Encode(error.into())))?;
+        sqlx::query(
+            "INSERT INTO agent_pools (pool, builds) VALUES ($1, $2) \
+             ON CONFLICT (pool) DO UPDATE SET builds = $2",
+        )
+        .bind(pool.to_owned())
+        .bind(text)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// How many builds wait for agents, by pool and master.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn pool_builds(&self) -> Result<BTreeMap<String, BTreeMap<String, u32>>, StoreError> {
+        let rows =
+            sqlx::query("SELECT pool, builds FROM agent_pools").fetch_all(&self.pool).await?;
+        rows.iter()
+            .map(|row| {
+                let text: String = row.try_get(1)?;
+                let builds = serde_json::from_str(&text)
+                    .map_err(|error| StoreError::Database(sqlx::Error::Decode(error.into())))?;
+                Ok((row.try_get(0)?, builds))
+            })
+            .collect()
     }
 
     /// Notes that an agent was heard of.

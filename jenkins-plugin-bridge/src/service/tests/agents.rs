@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-use super::world::{OPERATOR, READER, World};
+use super::board::Browser;
+use super::world::{OPERATOR, READER, VIEWER, World};
 use crate::agents::{
     Agent, AgentState, AgentsFile, Assignment, PodOrder, Pods, Pool, Reviewed, SeenPod, Setup,
     StartedPod,
@@ -233,4 +234,47 @@ async fn a_cluster_says_whose_the_token_of_a_service_account_is() {
     };
     world.service.store.change_agent("b1", 1, other).await.unwrap();
     assert_eq!(world.post(PATH, "of-the-pod", &json!({"id": "b1"})).await.status, 401);
+}
+
+#[tokio::test]
+async fn pools_and_agents_are_on_a_page() {
+    let (world, _stub) = world().await;
+    for id in ["a1", "a2", "a3"] {
+        add(&world, id, None).await;
+    }
+    let now_ms = world.service.now_ms();
+    let at_work = |agent: &mut Agent| {
+        agent.state = AgentState::Claimed;
+        (agent.master, agent.node) = (Some("north".to_owned()), Some(agent.pod.clone()));
+        (agent.claimed_ms, agent.online_ms) = (Some(now_ms - 9_059), Some(now_ms - 9_000));
+        (agent.busy_ms, agent.build) = (Some(now_ms - 1_000), Some("r-1".to_owned()));
+        true
+    };
+    let failed = |agent: &mut Agent| {
+        agent.state = AgentState::Gone;
+        agent.left_ms = Some(now_ms);
+        agent.reason = "<b>no image</b>".to_owned();
+        true
+    };
+    world.service.store.change_agent("a2", now_ms, at_work).await.unwrap();
+    world.service.store.change_agent("a3", now_ms, failed).await.unwrap();
+    let waits = BTreeMap::from([("north".to_owned(), 7)]);
+    world.service.store.save_pool_builds("p", &waits).await.unwrap();
+    let pools = world.get("/v1/agents/pools", OPERATOR).await.ok();
+    let count = |name: &str| pools[0][name].as_i64().unwrap();
+    assert_eq!((count("starting"), count("busy"), count("waiting")), (1, 1, 0), "{pools}");
+    assert_eq!(pools[0]["builds"], json!({"north": 7}));
+    assert_eq!(world.get("/v1/agents/pools", READER).await.status, 403);
+    let page = Browser::with(&world.url, VIEWER).await.get("/agents").await;
+    let base = world.service.masters.get("north").unwrap().client.base().to_owned();
+    for part in [
+        "7 <span class=\"dim\">north</span>".to_owned(),
+        "<span class=\"mark busy\">busy</span>".to_owned(),
+        format!("<a href=\"{base}computer/pilotfish-p-a2/\">pilotfish-p-a2</a>"),
+        "<a href=\"/builds/r-1\">its build</a>".to_owned(),
+        "data-name=\"Claim to online\">0.1 s</td>".to_owned(),
+        "&lt;b&gt;no image&lt;/b&gt;".to_owned(),
+    ] {
+        assert!(page.text.contains(&part), "{part}: {}", page.text);
+    }
 }

@@ -12,7 +12,7 @@ use crate::route::BuildState;
 use crate::service::store::{AttemptChange, Change};
 
 /// Pages that everybody who is logged in may see.
-const PAGES: [&str; 6] = ["/", "/builds", "/jobs", "/images", "/sizing", "/login"];
+const PAGES: [&str; 7] = ["/", "/builds", "/jobs", "/agents", "/images", "/sizing", "/login"];
 /// What would run if it were not escaped.
 const EVIL: &str = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>\u{1b}[31m\u{202e}";
 
@@ -194,6 +194,7 @@ async fn nobody_sees_anything_without_logging_in() {
         "/builds/x/log",
         "/jobs",
         "/jobs/x",
+        "/agents",
         "/images",
         "/sizing",
         "/audit",

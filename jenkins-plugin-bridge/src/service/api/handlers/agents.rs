@@ -8,7 +8,7 @@ use axum::Json;
 use axum::extract::State;
 
 use super::App;
-use crate::agents::{Agent, AgentState, Assignment};
+use crate::agents::{Agent, AgentState, Assignment, PoolSeen, Rules, pools_seen};
 use crate::rest::NodeName;
 use crate::service::api::extract::{Authenticated, Bearer, Input};
 use crate::service::api::types::{StandbyAnswer, StandbyQuery};
@@ -41,6 +41,18 @@ pub async fn list_agents(
 ) -> Result<Json<Vec<Agent>>, Problem> {
     caller.access(Scope::MastersRead)?;
     Ok(Json(service.store.agents(service.now_ms() - SHOWN_MS).await?))
+}
+
+pub async fn list_agent_pools(
+    State(service): App,
+    Authenticated(caller): Authenticated,
+) -> Result<Json<Vec<PoolSeen>>, Problem> {
+    caller.access(Scope::MastersRead)?;
+    let now_ms = service.now_ms();
+    let agents = service.store.agents(now_ms - SHOWN_MS).await?;
+    let builds = service.store.pool_builds().await?;
+    let pools = service.agents.setup().map(|setup| &setup.pools);
+    Ok(Json(pools_seen(pools, &agents, builds, now_ms, &Rules::default())))
 }
 
 /// An agent asks what it is to do, and waits a while for an answer.
