@@ -132,7 +132,8 @@ impl World {
     async fn builds(&self) -> Vec<String> {
         for (name, team) in [("shop/web", "shop"), ("billing/invoices", "billing")] {
             let job = json!({"name": name, "pipeline": "web-service", "team": team, "labels": ["linux"],
-                "description": "Built for every change.",
+                "description": "Built for every change.", "concurrency": 6,
+                "triggers": {"cron": [{"schedule": "H 2 * * 1-5", "time_zone": "Europe/Berlin"}]},
                 "parameters": {"repository": {"default": "https://git.example.com/web.git"},
                     "language": {"default": "php"}, "frontend_dir": {"default": "site"},
                     "api_tests": {"default": "tests/api.sh"}, "revision": {"default": "main"}}});
@@ -316,6 +317,7 @@ async fn the_pages_in_a_browser() {
         "/jobs",
         "/jobs/shop%2Fweb",
         "/agents",
+        "/deliveries",
         "/images",
         "/sizing",
         "/audit",

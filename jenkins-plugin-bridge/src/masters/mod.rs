@@ -26,7 +26,7 @@ pub use declaration::{DeclaredMastersFile, MasterDeclaration};
 pub use drain::Drain;
 pub use file::{Labels, MasterSpec, MastersFile, Permission};
 pub use health::{Health, HealthRules, Observation, Seen, State};
-pub use labels::{LabelCover, cover};
+pub use labels::{ENOUGH, LabelCover, cover};
 pub use registry::{Declared, Master, Registry, Source};
 pub use resources::{Resources, follow_resources};
 pub use tokens::TokenDirectory;

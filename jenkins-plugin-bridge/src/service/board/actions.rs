@@ -129,3 +129,16 @@ pub async fn keep(
     drop(kept.map_err(stop)?);
     Ok(Redirect::to(&format!("/jobs/{}", encode(&name))).into_response())
 }
+
+/// Has all that could not be delivered be tried again now.
+pub async fn tell_again(
+    State(service): App,
+    visitor: Visitor,
+    Form(form): Form<PlainForm>,
+) -> Result<Response, Response> {
+    let stop = |problem: Problem| refused(Some(&visitor), &problem);
+    visitor.check_form(&form.csrf).map_err(stop)?;
+    let told = handlers::retry_outbox(State(service), visitor.authenticated()).await;
+    let _ = told.map_err(stop)?;
+    Ok(Redirect::to("/deliveries").into_response())
+}

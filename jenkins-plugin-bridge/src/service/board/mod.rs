@@ -3,6 +3,8 @@
 mod actions;
 mod agents;
 mod build;
+mod deliveries;
+mod job;
 mod log;
 mod login;
 mod pages;
@@ -46,8 +48,10 @@ pub fn router(service: &Arc<Service>) -> Router<Arc<Service>> {
         .route("/masters/{name}/drain", post(actions::drain))
         .route("/masters/{name}/resume", post(actions::resume))
         .route("/jobs", get(pages::jobs))
-        .route("/jobs/{name}", get(pages::job))
+        .route("/jobs/{name}", get(job::page))
         .route("/jobs/{name}/keep", post(actions::keep))
+        .route("/deliveries", get(deliveries::page))
+        .route("/deliveries/retry", post(actions::tell_again))
         .route("/agents", get(agents::page))
         .route("/images", get(pages::images))
         .route("/sizing", get(pages::sizing))

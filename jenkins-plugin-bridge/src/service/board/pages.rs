@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::response::Response;
 use minijinja::context;
 use minijinja::value::Value;
@@ -131,24 +131,6 @@ pub async fn jobs(State(service): App, visitor: Visitor) -> Page {
     let jobs: Vec<_> = jobs.into_iter().filter(|one| !one.is_removed).collect();
     let own = context! { title => "Jobs", tab => "jobs", jobs => value(&jobs) };
     Ok(page("jobs.html", Some(&visitor), own))
-}
-
-pub async fn job(State(service): App, visitor: Visitor, Path(name): Path<String>) -> Page {
-    let stop = |problem: Problem| refused(Some(&visitor), &problem);
-    let app = || State(Arc::clone(&service));
-    let found = handlers::get_job(app(), visitor.authenticated(), Path(name.clone())).await;
-    let job = found.map_err(stop)?.0;
-    let mut builds = Vec::new();
-    if visitor.can(Scope::BuildsRead) {
-        let query = ListQuery { job: Some(name), limit: Some(10), ..ListQuery::default() };
-        let listed = handlers::list_builds(app(), visitor.authenticated(), Query(query)).await;
-        builds = listed.map_err(stop)?.0;
-    }
-    let own = context! {
-        title => job.job.name.clone(), tab => "jobs", job => value(&job), builds => value(&builds),
-        now => service.now_ms(),
-    };
-    Ok(page("job.html", Some(&visitor), own))
 }
 
 /// An image with the pipelines that need it and what pods said of it.

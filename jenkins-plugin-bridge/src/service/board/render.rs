@@ -16,7 +16,7 @@ use crate::service::problem::Problem;
 use crate::text::{duration_words, escape_html};
 
 /// The templates, in the program.
-const TEMPLATES: [(&str, &str); 12] = [
+const TEMPLATES: [(&str, &str); 13] = [
     ("base.html", include_str!("templates/base.html")),
     ("parts.html", include_str!("templates/parts.html")),
     ("overview.html", include_str!("templates/overview.html")),
@@ -24,6 +24,7 @@ const TEMPLATES: [(&str, &str); 12] = [
     ("build.html", include_str!("templates/build.html")),
     ("jobs.html", include_str!("templates/jobs.html")),
     ("job.html", include_str!("templates/job.html")),
+    ("deliveries.html", include_str!("templates/deliveries.html")),
     ("agents.html", include_str!("templates/agents.html")),
     ("images.html", include_str!("templates/images.html")),
     ("sizing.html", include_str!("templates/sizing.html")),

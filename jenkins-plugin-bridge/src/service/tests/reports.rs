@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
+use super::board::{Browser, location};
 use super::routed::unreachable_masters;
 use super::triggers::{options, until};
-use super::world::{OPERATOR, PIPELINE, World};
+use super::world::{BOSS, OPERATOR, PIPELINE, VIEWER, World};
 use crate::forges::{Forges, ForgesFile};
 use crate::jobs::JobSpec;
 use crate::report::message::{CommitState, CommitStatus};
@@ -229,7 +230,20 @@ pub async fn told_in_order(database: Option<&str>) {
     let shown = dead().await;
     assert!(shown[0]["error"].as_str().unwrap().contains("No commit found"), "{shown}");
     assert!(!shown.to_string().contains(TOKEN));
-    assert_eq!(world.post("/v1/outbox/retry", OPERATOR, &json!({})).await.ok()["messages"], 1);
+    let (viewer, boss) =
+        (Browser::with(&world.url, VIEWER).await, Browser::with(&world.url, BOSS).await);
+    let page = viewer.get("/deliveries").await.text;
+    assert!(page.contains("No commit found") && page.contains("given up"), "{page}");
+    assert!(!page.contains("Try all again now") && !page.contains(TOKEN), "{page}");
+    assert!(boss.get("/deliveries").await.text.contains("Try all again now"));
+    let csrf = viewer.csrf().await;
+    let refused = viewer.post("/deliveries/retry", &[("csrf", &csrf)], "same-origin").await;
+    assert_eq!(refused.status, 403, "{}", refused.text);
+    let csrf = boss.csrf().await;
+    let again = boss.post("/deliveries/retry", &[("csrf", &csrf)], "same-origin").await;
+    assert_eq!((again.status, location(&again).as_str()), (303, "/deliveries"));
+    let again = world.post("/v1/outbox/retry", OPERATOR, &json!({})).await.ok();
+    assert_eq!(again["messages"], 0, "none of them has failed since");
     until("the status", async || github.bodies().len() == 3).await;
     // A build of a commit that is none has no status.
     start(&world, "team/hub", "main").await;

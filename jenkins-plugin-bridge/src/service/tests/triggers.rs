@@ -7,8 +7,9 @@ use std::time::Duration;
 use ring::hmac;
 use serde_json::{Value, json};
 
+use super::board::Browser;
 use super::routed::unreachable_masters;
-use super::world::{OPERATOR, READER, World};
+use super::world::{OPERATOR, READER, VIEWER, World};
 use crate::forges::{Forges, ForgesFile};
 use crate::report::send::SendOptions;
 use crate::service::leader::LeaseTimes;
@@ -141,6 +142,21 @@ pub async fn events_start_builds_once(world: &World) {
         fired["build"].is_string()
             && fired["note"].as_str().unwrap().contains("none of its branches")
     );
+    let browser = Browser::with(&world.url, VIEWER).await;
+    let page = browser.get("/jobs/team%2Fweb0").await.text;
+    let id = fired["build"].as_str().unwrap();
+    for part in ["webhook", "push of https://github.com/acme/web", id, "none of its branches"] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    let page = browser.get("/deliveries").await.text;
+    for part in [
+        "push of Acme/web: branch go at aaaaaaaaaa by mona",
+        &format!("<a href=\"/builds/{id}\">team/web0</a>"),
+        "<a href=\"/jobs/team%2Fpicky\">team/picky</a>",
+        "/v1/hooks/github",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
     duties.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
