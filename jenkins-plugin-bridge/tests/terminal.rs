@@ -81,6 +81,7 @@ async fn masters_jobs_and_builds_are_seen_and_asked_for() {
     );
     let top = world.run(&["top"]).await;
     assert!(top.output.contains("north") && top.output.contains(" ended\n"), "{top:?}");
+    assert!(top.output.contains("label     linux  ") && top.output.contains("/50 "), "{top:?}");
     assert!(!top.output.contains('\u{1b}'), "no terminal, no colours");
 
     let agents = world.run(&["agents"]).await;

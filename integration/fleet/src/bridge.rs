@@ -138,6 +138,7 @@ pub async fn run(options: Options, told: impl FnOnce(SocketAddr)) -> Result<(), 
     let is_cluster = clusters.is_some();
     let service = service.with_masters(registry).with_clusters(clusters.unwrap_or_default());
     let service = Arc::new(service);
+    let _ = service.limits.set(file.limits.clone());
     let limits = pilotfish_bridge::service::Limits::default();
     let tls = match &options.tls {
         Some((certificate, key)) => {
@@ -160,6 +161,7 @@ pub async fn run(options: Options, told: impl FnOnce(SocketAddr)) -> Result<(), 
     }
     told(server.address().map_err(other)?);
     let (watch, mut route, agents) = times(options.speed);
+    route.limits = file.limits;
     let holder = holder(std::process::id());
     let _watches = watch_build_pods(&service, holder.clone()).await;
     route.fence = if is_cluster {

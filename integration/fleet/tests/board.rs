@@ -88,6 +88,7 @@ impl World {
         }
         // One that nobody reaches: an alert.
         add("west", "127.0.0.1:1".to_owned(), "labels: [linux, gpu], zone: us-1");
+        masters.push_str("limits: {labels: {linux: 40}, teams: {shop: 5, billing: 8}}\n");
         std::fs::write(file("masters.yaml"), masters).unwrap();
         std::fs::write(file("tokens.yaml"), json!({"tokens": entries}).to_string()).unwrap();
         std::fs::write(file("key.pem"), KeyRing::make().unwrap().as_bytes()).unwrap();

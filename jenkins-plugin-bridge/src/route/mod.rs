@@ -13,6 +13,7 @@
 pub mod decide;
 pub mod driver;
 pub mod fence;
+pub mod fill;
 pub mod follow;
 pub mod model;
 pub mod reconcile;
@@ -23,4 +24,5 @@ mod tests;
 pub use decide::{Decision, Limits, MasterView, Rules, decide};
 pub use driver::{RouteOptions, route_builds};
 pub use fence::{Fence, Fenced, Lost, NoPods};
+pub use fill::{LimitFill, LimitKind, fill};
 pub use model::{Attempt, Build, BuildRequest, BuildState, LostPolicy, Needs};

@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::decide::{Decision, Limits, MasterView, Rules, decide};
+use super::fill::{LimitFill, LimitKind, fill};
 use super::model::{Build, BuildRequest, BuildState, LostPolicy};
 use super::reconcile::{Finding, TRIGGER_PATIENCE_MS, of_builds, of_place, reconcile};
 use crate::rest::{AtWork, Outcome, Place, Ran, Waiting};
@@ -104,6 +105,47 @@ fn what_a_master_lacks_is_said() {
     insta::assert_snapshot!(reason(&decisions, 0));
     // What cannot be seen is not held against a master.
     assert_eq!(placed(&decided(&[poor, master("b")], &builds, &Limits::default())), [(0, "b")]);
+}
+
+#[test]
+fn it_is_told_how_full_limits_are() {
+    let states =
+        [BuildState::Running, BuildState::Queued, BuildState::Waiting, BuildState::Waiting];
+    let mut builds: Vec<Build> = (0..).zip(states).map(|(n, state)| build(n, state)).collect();
+    for (number, team) in ["red", "blue", "red", ""].iter().enumerate() {
+        builds[number].request.team = (*team).into();
+    }
+    let limits = Limits {
+        labels: BTreeMap::from([("linux".into(), 2), ("mac".into(), 1)]),
+        teams: BTreeMap::from([("red".into(), 5)]),
+        any_team: Some(1),
+        clusters: BTreeMap::from([("c".into(), 3)]),
+    };
+    let clusters = BTreeMap::from([("a".to_owned(), "c".to_owned())]);
+    let told: Vec<String> = fill(&limits, &builds, &clusters)
+        .iter()
+        .map(|LimitFill { kind, name, limit, used, waiting }| {
+            format!("{} {name} {used}/{limit} {waiting:?}", kind.as_str())
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "label linux 2/2 Some(2)",
+            "label mac 0/1 Some(0)",
+            "team blue 1/1 Some(0)",
+            "team red 1/5 Some(1)",
+            "cluster c 2/3 None",
+        ]
+    );
+    // What is full here is what decides.
+    let full = fill(&limits, &builds, &clusters);
+    let is_full = |kind, name: &str| {
+        full.iter().any(|one| one.kind == kind && one.name == name && one.is_full())
+    };
+    assert!(is_full(LimitKind::Label, "linux") && is_full(LimitKind::Team, "blue"));
+    let decisions = decided(&[master("a")], &builds, &limits);
+    assert_eq!(reason(&decisions, 2), "the label linux has its 2 builds running");
 }
 
 #[test]

@@ -71,6 +71,7 @@ fn handler(id: OperationId) -> MethodRouter<Arc<Service>> {
         OperationId::drain_master => post(handlers::drain_master),
         OperationId::resume_master => post(handlers::resume_master),
         OperationId::get_labels => get(handlers::get_labels),
+        OperationId::get_limits => get(handlers::get_limits),
         OperationId::list_agents => get(handlers::list_agents),
         OperationId::list_agent_pools => get(handlers::list_agent_pools),
         OperationId::ask_as_standby => post(handlers::ask_as_standby),

@@ -287,6 +287,7 @@ pub async fn serve(args: &ServeArgs) -> Result<(), BridgeError> {
         .with_forges(Arc::new(forges))
         .with_login(login)
         .with_archive(archive(args).await?);
+    let _ = service.limits.set(limits.clone());
     if let Some(file) = &args.agents {
         set_up_agents(&service, file, takes_more)?;
     }

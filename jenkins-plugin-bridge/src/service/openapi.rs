@@ -170,6 +170,9 @@ operations! {
     get_labels get "/v1/labels", Needs::Scope("masters:read"),
         None, Some(schema::<Vec<crate::masters::LabelCover>>), &[401, 403],
         "The labels, and which masters can run builds of each. Fewer than two is an alert.";
+    get_limits get "/v1/limits", Needs::Scope("masters:read"),
+        None, Some(schema::<Vec<crate::route::LimitFill>>), &[401, 403],
+        "The limits of labels, teams and clusters, and how full each is.";
     list_agents get "/v1/agents", Needs::Scope("masters:read"),
         None, Some(schema::<Vec<crate::agents::Agent>>), &[401, 403],
         "Agents on demand: those that wait, those that belong to a master, and those that have gone lately.";

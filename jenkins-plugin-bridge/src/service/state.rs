@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::auth::{AccessTokens, BuildTokens};
@@ -21,6 +21,7 @@ use crate::forges::Forges;
 use crate::masters::{Registry, TokenDirectory};
 use crate::plan::Plan;
 use crate::rest::Client;
+use crate::route::Limits;
 
 /// The most plans kept in memory.
 const PLANS: usize = 2_000;
@@ -109,6 +110,8 @@ pub struct Service {
     pub options: ServiceOptions,
     /// Masters that are managed as one.
     pub masters: Arc<Registry>,
+    /// Limits of labels, teams and clusters.
+    pub limits: OnceLock<Limits>,
     /// Something has changed that a build may wait for.
     pub route_now: tokio::sync::Notify,
     /// Where repositories live.
@@ -171,6 +174,7 @@ impl Service {
             clusters: Clusters::default(),
             options,
             masters: Arc::default(),
+            limits: OnceLock::new(),
             route_now: tokio::sync::Notify::new(),
             forges: Arc::default(),
             archive: None,

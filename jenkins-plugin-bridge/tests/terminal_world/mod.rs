@@ -118,6 +118,7 @@ async fn prepare(directory: &Path, port: u16, stage_ms: (u64, u64)) -> (Vec<Runn
         ));
         masters.push(running);
     }
+    file.push_str("limits: {labels: {linux: 50}, any_team: 20}\n");
     std::fs::write(path("masters.yaml"), file).unwrap();
     std::fs::write(path("tokens.yaml"), json!({"tokens": entries}).to_string()).unwrap();
     std::fs::write(path("token"), token.as_bytes()).unwrap();

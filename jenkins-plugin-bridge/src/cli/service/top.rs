@@ -11,8 +11,9 @@ use super::client::Bridge;
 use super::{OutputArguments, ServiceArguments, masters, typed};
 use crate::cli::PASSED;
 use crate::cli::remote::runtime;
+use crate::cli::table::Table;
 use crate::error::BridgeError;
-use crate::route::BuildState;
+use crate::route::{BuildState, LimitFill};
 
 /// Moves to the top and clears what was there.
 const CLEAR: &str = "\x1b[H\x1b[J";
@@ -41,9 +42,11 @@ pub(in crate::cli) fn execute(arguments: &TopArguments) -> Result<u8, BridgeErro
     runtime()?.block_on(async {
         loop {
             let masters = bridge.get("/v1/masters").await?;
+            let limits = bridge.get("/v1/limits").await?;
             let builds = bridge.get("/v1/builds?state=live&limit=500").await?;
             let ended = bridge.get("/v1/builds?state=finished&limit=5").await?;
-            let all = json!({"masters": masters, "live": builds, "finished": ended});
+            let all =
+                json!({"masters": masters, "limits": limits, "live": builds, "finished": ended});
             let most = usize::try_from(arguments.limit).unwrap_or(usize::MAX);
             arguments.output.print(&all, |_| {
                 let live_builds: Vec<Build> = typed(&builds)?;
@@ -51,6 +54,7 @@ pub(in crate::cli) fn execute(arguments: &TopArguments) -> Result<u8, BridgeErro
                     live_builds.into_iter().partition(|one| one.state == BuildState::Waiting);
                 let mut text = if live { CLEAR.to_owned() } else { String::new() };
                 text.push_str(&masters::table(&masters)?);
+                text.push_str(&fullness(&typed::<Vec<LimitFill>>(&limits)?));
                 for (title, list) in
                     [("waiting", waiting), ("at masters", placed), ("ended", typed(&ended)?)]
                 {
@@ -69,4 +73,45 @@ pub(in crate::cli) fn execute(arguments: &TopArguments) -> Result<u8, BridgeErro
             tokio::time::sleep(Duration::from_secs(arguments.every)).await;
         }
     })
+}
+
+/// Limits and how full each is; nothing where there are none.
+fn fullness(limits: &[LimitFill]) -> String {
+    if limits.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new(&["LIMIT OF", "NAME", "BUILDS", "WAIT", ""]);
+    for one in limits {
+        table.line([
+            one.kind.as_str().to_owned(),
+            one.name.clone(),
+            format!("{}/{}", one.used, one.limit),
+            one.waiting.map_or_else(String::new, |count| count.to_string()),
+            if one.is_full() { "FULL".to_owned() } else { String::new() },
+        ]);
+    }
+    format!("\n{}", table.text())
+}
+
+#[cfg(test)]
+mod unit {
+    use super::*;
+    use crate::route::LimitKind;
+
+    #[test]
+    fn limits_that_are_full_are_marked() {
+        let limit = |name: &str, used| LimitFill {
+            kind: LimitKind::Team,
+            name: name.into(),
+            limit: 2,
+            used,
+            waiting: Some(7),
+        };
+        assert_eq!(fullness(&[]), "");
+        let told = fullness(&[limit("red", 2), limit("blue", 1)]);
+        assert_eq!(
+            told,
+            "\nLIMIT OF  NAME  BUILDS  WAIT\nteam      red   2/2     7     FULL\nteam      blue  1/2     7\n"
+        );
+    }
 }

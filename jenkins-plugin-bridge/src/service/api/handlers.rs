@@ -7,6 +7,7 @@ mod builds;
 mod hooks;
 mod jobs;
 mod leases;
+mod limits;
 mod masters;
 mod milestones;
 mod nodes;
@@ -38,6 +39,7 @@ pub use builds::{add_events, claim_build, evaluate_plan, get_build};
 pub use hooks::{get_outbox, list_hooks, retry_outbox, take_hook};
 pub use jobs::{get_job, keep_job, list_jobs, remove_job, save_job};
 pub use leases::{ask_lock, break_lock, list_locks, release_lock};
+pub use limits::get_limits;
 pub use masters::{
     check_master, drain_master, get_labels, get_masters, get_running, remove_master, resume_master,
     save_master,

@@ -52,6 +52,7 @@ pub async fn overview(State(service): App, visitor: Visitor) -> Page {
     let app = || State(Arc::clone(&service));
     let masters = handlers::get_masters(app(), visitor.authenticated()).await.map_err(stop)?.0;
     let labels = handlers::get_labels(app(), visitor.authenticated()).await.map_err(stop)?.0;
+    let limits = handlers::get_limits(app(), visitor.authenticated()).await.map_err(stop)?.0;
     let (mut running, mut waiting, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
     let mut used: BTreeMap<String, u32> = BTreeMap::new();
     if visitor.can(Scope::BuildsRead) {
@@ -88,6 +89,7 @@ pub async fn overview(State(service): App, visitor: Visitor) -> Page {
     let own = context! {
         title => "Overview", tab => "overview", counts => counts, listed => LISTED,
         masters => value(&masters), labels => value(&labels), used => value(&used),
+        limits => value(&limits),
         running => value(&running), waiting => value(&waiting), unknown => value(&unknown),
     };
     Ok(page("overview.html", Some(&visitor), own))

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::world::{BOSS, BUILDER, OPERATOR, READER, SHIM, VIEWER, World};
 use crate::masters::{MastersFile, Registry};
 use crate::rest::stub::{Reply, Stub, recording};
-use crate::route::BuildState;
+use crate::route::{BuildState, Limits};
 use crate::service::store::{AttemptChange, Change};
 
 /// Pages that everybody who is logged in may see.
@@ -362,8 +362,14 @@ async fn what_comes_from_outside_is_text() {
         masters("<script>alert(1)</script>\u{1b}[31mred\u{1b}[0m\u{202e}\n</pre><img src=x>\n")
             .await;
     let world = World::with_masters(registry).await;
+    let limits = Limits { labels: [("linux".to_owned(), 1)].into(), ..Limits::default() };
+    world.service.limits.set(limits).unwrap();
     let (id, run) = running(&world).await;
     let browser = Browser::with(&world.url, BOSS).await;
+    let limits = world.get("/v1/limits", BOSS).await.ok();
+    let full = json!([{"kind": "label", "name": "linux", "limit": 1, "used": 1, "waiting": 0}]);
+    assert_eq!(limits, full);
+    assert!(browser.get("/").await.text.contains("<span class=\"mark unstable\">full</span>"));
     let page = browser.get(&format!("/builds/{id}")).await;
     assert_eq!(page.status, 200, "{}", page.text);
     is_harmless(&page);
