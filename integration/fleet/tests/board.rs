@@ -346,6 +346,16 @@ async fn the_pages_in_a_browser() {
         assert_eq!(browser.errors(), Vec::<String>::new(), "{path}");
     }
 
+    // A page whose bridge is away says since when it is not fresh, and goes on by itself.
+    browser.set(NARROW, 740, "dark").await;
+    browser.open(&world.url).await;
+    browser.cut(true).await;
+    browser.until("document.getElementById('stale').innerText.includes('does not answer')").await;
+    browser.picture("not-fresh").await;
+    browser.cut(false).await;
+    browser.until("document.getElementById('stale').hidden").await;
+    browser.errors();
+
     // The log grows by itself, says when its master is away, and goes on when it is back.
     browser.set(1280, 1000, "light").await;
     browser.open(&format!("{}{page}", world.url)).await;

@@ -169,6 +169,13 @@ impl Browser {
         self.call("Emulation.setEmulatedMedia", features).await;
     }
 
+    /// Takes the network away, and gives it back.
+    pub async fn cut(&mut self, is_cut: bool) {
+        self.call("Network.enable", json!({})).await;
+        let conditions = json!({"offline": is_cut, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1});
+        self.call("Network.emulateNetworkConditions", conditions).await;
+    }
+
     /// What is wrong with the pages so far: errors on the console, exceptions, refused contents.
     pub fn errors(&mut self) -> Vec<String> {
         let wrong = |event: &Value| match event["method"].as_str() {

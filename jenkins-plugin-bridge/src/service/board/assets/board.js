@@ -1,11 +1,21 @@
 // The pages work without this: it only keeps them fresh.
 "use strict";
 (() => {
-  const REFRESH = 5000, FIRST = 1000, SLOWEST = 10000;
+  const REFRESH = 5000, FIRST = 1000, SLOWEST = 10000, PATIENCE = 10000;
   const wait = (ms) => new Promise((done) => setTimeout(done, ms));
   const shown = () => document.hidden
     ? new Promise((done) => document.addEventListener("visibilitychange", done, { once: true }))
     : Promise.resolve();
+
+  // Says since when nothing on the page is new, until the bridge answers again.
+  const stale = document.getElementById("stale");
+  let freshAt = Date.now();
+  function away(why) {
+    const seconds = Math.round((Date.now() - freshAt) / 1000);
+    const clock = new Date(freshAt).toISOString().slice(11, 19);
+    stale.textContent = `Not fresh: the bridge ${why}. What is shown here is of ${clock} UTC, ${seconds} s ago. It goes on by itself.`;
+    stale.hidden = false;
+  }
 
   // Parts marked data-live are taken from the page as it is now.
   async function refresh() {
@@ -14,16 +24,23 @@
       await shown();
       if (!document.querySelector("[data-live]")) return;
       try {
-        const answer = await fetch(location.href, { headers: { "x-refresh": "1" } });
+        const answer = await fetch(location.href, { headers: { "x-refresh": "1" }, signal: AbortSignal.timeout(PATIENCE) });
         if (answer.redirected && new URL(answer.url).pathname === "/login") return location.reload();
-        if (!answer.ok) continue;
+        if (!answer.ok) {
+          away(`answers with ${answer.status}`);
+          continue;
+        }
         const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
         for (const old of document.querySelectorAll("[data-live]")) {
           const now = fresh.getElementById(old.id);
           if (!now) old.remove();
           else if (now.outerHTML !== old.outerHTML && !old.contains(document.activeElement)) old.replaceWith(now);
         }
-      } catch { /* The service is away; it is asked again. */ }
+        freshAt = Date.now();
+        stale.hidden = true;
+      } catch {
+        away("does not answer");
+      }
     }
   }
 
