@@ -34,12 +34,8 @@ pub fn router(service: &Arc<Service>) -> Router {
     }
     router
         .merge(board::router(service))
-        .fallback(|| async { Problem::missing("path; /v1/openapi.json has all of them") })
-        .method_not_allowed_fallback(|| async {
-            let mut problem = Problem::malformed("this path has other methods");
-            problem.status = 405;
-            problem
-        })
+        .fallback(board::unknown)
+        .method_not_allowed_fallback(board::other_method)
         .with_state(Arc::clone(service))
 }
 

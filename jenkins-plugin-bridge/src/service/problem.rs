@@ -7,7 +7,7 @@ use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Response, StatusCode};
 use axum::response::IntoResponse;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::store::StoreError;
 use crate::error::{BridgeError, Problem as Found};
@@ -19,7 +19,7 @@ const TYPES: &str = "urn:pilotfish:problem:";
 const RETRY_SECONDS: u64 = 2;
 
 /// What went wrong with a request.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {
     /// Which kind of problem: a URN that stays the same.
     #[serde(rename = "type")]
@@ -31,7 +31,7 @@ pub struct Problem {
     /// What happened here, and what to do next.
     pub detail: String,
     /// Everything that is wrong with the input, each with its place.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<InputError>,
     /// Seconds after which to try again; goes into a header.
     #[serde(skip)]
@@ -39,7 +39,7 @@ pub struct Problem {
 }
 
 /// One thing that is wrong with the input.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct InputError {
     /// Where: a parameter, or a path in the catalog.
     pub path: String,

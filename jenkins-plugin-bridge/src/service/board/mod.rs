@@ -11,6 +11,7 @@ mod pages;
 mod render;
 mod timeline;
 mod visitor;
+mod wrong;
 
 use std::sync::Arc;
 
@@ -28,6 +29,7 @@ use axum::routing::{get, post};
 use super::audit::{self, Trail};
 use super::problem::Problem;
 use super::state::Service;
+pub use wrong::{other_method, unknown};
 
 /// What a page may load: its own style and script, and nothing else from anywhere.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
@@ -67,11 +69,16 @@ pub fn router(service: &Arc<Service>) -> Router<Arc<Service>> {
 /// Answers within the limits of time, with the headers of a page; writes down what was done.
 async fn around(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
     let origin = audit::origin(&service, request.headers(), request.extensions().get().copied());
-    let trail = Trail::default();
+    let (trail, asked) = (Trail::default(), wrong::Asked::of(&request));
     let limit = service.options.request_timeout;
     let answered = tokio::time::timeout(limit, trail.within(next.run(request))).await;
-    let mut response = answered.unwrap_or_else(|_| Problem::too_slow().into_response());
+    let response = answered.unwrap_or_else(|_| Problem::too_slow().into_response());
     trail.keep(&service, "page", &origin, response.status().as_u16()).await;
+    secured(wrong::as_page(&service, &asked, response).await)
+}
+
+/// With the headers of a page.
+fn secured(mut response: Response) -> Response {
     let headers = response.headers_mut();
     for (name, value) in [
         (CONTENT_SECURITY_POLICY, POLICY),

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use axum::http::Method;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, Uri};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use serde::Serialize;
 
@@ -35,6 +35,12 @@ pub struct Shown<'v> {
 }
 
 impl Visitor {
+    /// Whoever is logged in, for a page that needs nobody to be.
+    pub async fn known(service: &Service, headers: &HeaderMap, uri: &Uri) -> Option<Self> {
+        let session = session::of(service, headers).await.ok().flatten()?;
+        Some(Self { session, here: path_of(uri) })
+    }
+
     /// As whom operations are called.
     #[must_use]
     pub fn authenticated(&self) -> Authenticated {
@@ -87,6 +93,10 @@ impl Visitor {
     }
 }
 
+fn path_of(uri: &Uri) -> String {
+    uri.path_and_query().map_or("/", |one| one.as_str()).to_owned()
+}
+
 impl FromRequestParts<Arc<Service>> for Visitor {
     type Rejection = Response;
 
@@ -94,7 +104,7 @@ impl FromRequestParts<Arc<Service>> for Visitor {
         parts: &mut Parts,
         service: &Arc<Service>,
     ) -> Result<Self, Response> {
-        let here = parts.uri.path_and_query().map_or("/", |one| one.as_str()).to_owned();
+        let here = path_of(&parts.uri);
         let found =
             session::of(service, &parts.headers).await.map_err(|one| refused(None, &one))?;
         let Some(session) = found else {

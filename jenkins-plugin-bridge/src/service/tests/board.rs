@@ -78,7 +78,8 @@ impl Browser {
     }
 
     pub async fn get(&self, path: &str) -> Page {
-        self.send(self.http.get(format!("{}{path}", self.url))).await
+        let request = self.http.get(format!("{}{path}", self.url));
+        self.send(request.header("accept", "text/html,application/xhtml+xml,*/*;q=0.8")).await
     }
 
     pub async fn post(&self, path: &str, form: &[(&str, &str)], site: &str) -> Page {
@@ -454,4 +455,32 @@ async fn builds_are_found_page_by_page() {
     let browser = Browser::with(&world.url, VIEWER).await;
     assert!(browser.get("/builds?limit=3").await.text.contains(">Older</a>"));
     assert!(!browser.get("/builds?limit=50").await.text.contains(">Older</a>"));
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_an_address_is_said_on_a_page() {
+    let world = World::sqlite().await;
+    let page = Browser::new(&world.url).get("/nowhere").await;
+    assert!(page.status == 404 && !page.text.contains("<nav>"), "{}", page.text);
+    let browser = Browser::with(&world.url, VIEWER).await;
+    for (path, status, words) in [
+        ("/nowhere", 404, "there is no page at this address"),
+        ("/builds?limit=many", 400, "limit: invalid digit found in string. Take that out"),
+        ("/builds?nosuch=1", 400, "unknown field"),
+        ("/builds?state=runing", 400, "did you mean `running`"),
+        ("/audit?before_ms=%3Cb%3E", 400, "before_ms"),
+        ("/builds/%FF", 400, "Invalid UTF-8"),
+        ("/builds/x/stop", 405, "go back to that page"),
+    ] {
+        let page = browser.get(path).await;
+        assert_eq!(page.status, status, "{path}: {}", page.text);
+        assert!(page.text.contains(words) && page.text.contains("<nav>"), "{path}: {}", page.text);
+        assert!(page.headers.contains_key("content-security-policy"), "{path}");
+        is_harmless(&page);
+    }
+    // Programs get what they get from the API.
+    for path in ["/nowhere", "/v1/nowhere"] {
+        let reply = world.get(path, VIEWER).await;
+        assert_eq!((reply.status, reply.content_type.as_str()), (404, "application/problem+json"));
+    }
 }
