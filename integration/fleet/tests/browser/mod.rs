@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use futures_util::{SinkExt as _, StreamExt as _};
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -32,12 +33,22 @@ pub fn installed() -> Option<PathBuf> {
 
 /// A browser with one page.
 pub struct Browser {
-    _child: Child,
+    child: Child,
     _profile: TempDir,
     socket: WebSocketStream<TcpStream>,
     session: Option<String>,
     last: u64,
     events: Vec<Value>,
+}
+
+impl Drop for Browser {
+    /// The program may be a script that has started another one: its whole group ends.
+    fn drop(&mut self) {
+        let id = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        if let Some(group) = id {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
 }
 
 impl Browser {
@@ -51,7 +62,7 @@ impl Browser {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
-            .kill_on_drop(true)
+            .process_group(0)
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -68,14 +79,8 @@ impl Browser {
         let host = address.trim_start_matches("ws://").split('/').next().unwrap();
         let stream = TcpStream::connect(host).await.unwrap();
         let (socket, _) = tokio_tungstenite::client_async(&address, stream).await.unwrap();
-        let mut browser = Self {
-            _child: child,
-            _profile: profile,
-            socket,
-            session: None,
-            last: 0,
-            events: Vec::new(),
-        };
+        let mut browser =
+            Self { child, _profile: profile, socket, session: None, last: 0, events: Vec::new() };
         let page = browser.call("Target.createTarget", json!({"url": "about:blank"})).await;
         let attach = json!({"targetId": page["targetId"], "flatten": true});
         let attached = browser.call("Target.attachToTarget", attach).await;
