@@ -11,6 +11,7 @@ mod board;
 mod config;
 mod fence;
 mod images;
+mod labels;
 pub mod leader;
 mod live;
 mod made;

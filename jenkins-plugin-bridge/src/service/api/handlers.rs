@@ -6,6 +6,7 @@ mod audit;
 mod builds;
 mod hooks;
 mod jobs;
+mod labels;
 mod leases;
 mod limits;
 mod masters;
@@ -38,10 +39,11 @@ pub use audit::{AUDIT_ROWS, AuditQuery, get_audit};
 pub use builds::{add_events, claim_build, evaluate_plan, get_build};
 pub use hooks::{get_outbox, list_hooks, retry_outbox, take_hook};
 pub use jobs::{get_job, keep_job, list_jobs, remove_job, save_job};
+pub use labels::get_labels;
 pub use leases::{ask_lock, break_lock, list_locks, release_lock};
 pub use limits::get_limits;
 pub use masters::{
-    check_master, drain_master, get_labels, get_masters, get_running, remove_master, resume_master,
+    check_master, drain_master, get_masters, get_running, remove_master, resume_master,
     save_master,
 };
 pub use milestones::pass_milestone;

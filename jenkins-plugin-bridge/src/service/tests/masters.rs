@@ -56,6 +56,25 @@ async fn masters_and_labels_are_told() {
     assert_eq!(labels[0]["label"], "linux");
     assert_eq!(labels[0]["alert"], "only north is ready for it: no other master has it");
     assert_eq!(world.get("/v1/masters", AGENT).await.status, 403);
+
+    // What jobs and builds ask for is in use, whether a master has it or not.
+    let job = json!({"name": "team/web", "pipeline": "service", "labels": ["gpu", "linux"],
+        "parameters": {"stack": {"default": "go"}}});
+    world.post("/v1/jobs", OPERATOR, &job).await.ok();
+    let order = json!({"job": "team/web", "labels": ["mars"]});
+    world.post("/v1/builds", OPERATOR, &order).await.ok();
+    let labels = world.get("/v1/labels", OPERATOR).await.ok();
+    let told = |label: &str| {
+        let all = labels.as_array().unwrap();
+        all.iter().find(|one| one["label"] == label).map(|one| one["alert"].clone())
+    };
+    for label in ["gpu", "mars", "gpu && linux", "gpu && linux && mars"] {
+        assert_eq!(told(label), Some(json!("no master has it")), "{label}");
+    }
+    world.post("/v1/jobs/team%2Fweb/remove", OPERATOR, &json!({"dry_run": false})).await.ok();
+    let labels = world.get("/v1/labels", OPERATOR).await.ok();
+    let names: Vec<&Value> = labels.as_array().unwrap().iter().map(|one| &one["label"]).collect();
+    assert_eq!(names, ["gpu", "gpu && linux && mars", "linux", "mars"], "its build still waits");
 }
 
 /// An executor with a build, as `hudson.model.Run` exports it.

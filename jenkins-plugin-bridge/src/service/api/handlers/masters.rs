@@ -1,16 +1,12 @@
 //! The operations on masters and labels.
 
-use std::collections::BTreeSet;
-
 use axum::Json;
 use axum::extract::{Path, Query, State};
 
 use super::App;
 use crate::jobs::CopyState;
 use crate::masters::registry::MOST;
-use crate::masters::{
-    Drain, LabelCover, Master, MasterCheck, MasterDeclaration, Source, check, cover,
-};
+use crate::masters::{Drain, Master, MasterCheck, MasterDeclaration, Source, check};
 use crate::rest::JobName;
 use crate::service::api::extract::{Authenticated, Input};
 use crate::service::api::types::{DrainQuery, MasterAnswer};
@@ -168,15 +164,6 @@ pub async fn resume_master(
     service.read_masters().await?;
     service.route_now.notify_one();
     Ok(Json(told(&master, service.now_signed())))
-}
-
-pub async fn get_labels(
-    State(service): App,
-    Authenticated(caller): Authenticated,
-) -> Result<Json<Vec<LabelCover>>, Problem> {
-    caller.access(Scope::MastersRead)?;
-    let used = BTreeSet::new();
-    Ok(Json(cover(&service.masters.all(), &used, service.now_signed())))
 }
 
 pub async fn get_running(
