@@ -16,6 +16,7 @@ pub mod fence;
 pub mod fill;
 pub mod follow;
 pub mod model;
+mod needs;
 pub mod reconcile;
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::world::{OPERATOR, READER, SHIM, SHIM_2, World};
-use crate::masters::{MastersFile, Registry};
+use crate::masters::{Health, MastersFile, Registry, State};
 use crate::route::BuildState;
 use crate::service::store::{AttemptChange, Change, Store};
 
@@ -107,6 +107,42 @@ pub async fn asked_for_claimed_and_stopped(world: &World) {
     assert_eq!((&stopped["state"], &stopped["result"]), (&json!("finished"), &json!("ABORTED")));
     let listed = world.get("/v1/builds", READER).await.ok();
     assert_eq!(listed.as_array().unwrap().len(), 2);
+    lost_and_stopped(world, &order).await;
+}
+
+/// A build that runs where nobody answers any more can be stopped all the same.
+async fn lost_and_stopped(world: &World, order: &Value) {
+    for (name, why) in
+        [("main", "main does not answer"), ("gone", "gone is not among the masters any more")]
+    {
+        let made = world.post("/v1/builds", OPERATOR, order).await.ok();
+        let (id, key) = (made["id"].as_str().unwrap(), format!("k-{name}"));
+        place(&world.service.store, id, &key).await;
+        let run = "https://ci/job/team/job/web/9/";
+        let claim = json!({"controller": "main", "key": key, "url": run});
+        world.post(&format!("/v1/builds/{id}/claim"), SHIM, &claim).await.ok();
+        let mut build = world.service.store.routed(id).await.unwrap().unwrap();
+        build.master = Some(name.to_owned());
+        let change = [Change { build, attempt: AttemptChange::None }];
+        assert_eq!(world.service.store.change_routed(&change, 1).await.unwrap(), [true]);
+        let stop = format!("/v1/builds/{id}/stop");
+        if name == "main" {
+            // Nobody knows yet that it is away.
+            assert_eq!(world.post(&stop, OPERATOR, &json!({})).await.status, 502);
+            let state = State { health: Health::Unhealthy, ..State::default() };
+            world.service.masters.get(name).unwrap().set_state(state);
+        }
+        let stopped = world.post(&stop, OPERATOR, &json!({})).await.ok();
+        assert_eq!(stopped["result"], "ABORTED");
+        let reason = stopped["reason"].as_str().unwrap();
+        assert!(reason.contains(why) && reason.contains("may still run there"), "{reason}");
+        // It is stopped there when its master is back.
+        assert_eq!(stopped["attempts"][0]["is_stale"], true, "{stopped}");
+        let stale = world.service.store.stale_of("main").await.unwrap();
+        assert!(stale.iter().any(|one| one.key == key && one.url.as_deref() == Some(run)));
+    }
+    let healthy = State { health: Health::Healthy, ..State::default() };
+    world.service.masters.get("main").unwrap().set_state(healthy);
 }
 
 #[tokio::test]

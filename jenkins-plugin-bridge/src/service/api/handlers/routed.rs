@@ -17,6 +17,7 @@ use super::archive::{archived, instead};
 use super::builds::reported_outputs;
 use crate::archive::Archive;
 use crate::jobs::JobSpec;
+use crate::masters::{Health, Master};
 use crate::rest::{LogPiece, build_of, build_path};
 use crate::route::{Build, BuildRequest, BuildState, Needs};
 use crate::service::api::extract::{Authenticated, Input};
@@ -125,7 +126,7 @@ fn request(service: &Service, job: &JobSpec, order: &BuildOrder) -> Result<Build
     let plan = service.drafted_plan(&first.name, job, &parameters)?;
     let branch = job.supersede_by.as_ref().and_then(|name| parameters.get(name)).cloned();
     Ok(BuildRequest {
-        needs: needs(&plan.plan),
+        needs: Needs::of(&plan.plan),
         superseded: branch.is_some(),
         branch,
         labels,
@@ -138,23 +139,6 @@ fn request(service: &Service, job: &JobSpec, order: &BuildOrder) -> Result<Build
         zone: job.zone.as_ref().map(ToString::to_string),
         cause: order.cause.clone(),
     })
-}
-
-/// What a plan needs of its master: credentials that are not optional, of stages that may run.
-fn needs(plan: &crate::plan::Plan) -> Needs {
-    let mut needs = Needs::default();
-    for node in plan.nodes() {
-        let crate::plan::PlanNode::Stage(stage) = node else { continue };
-        if stage.decision.state == crate::plan::DecisionState::Skipped {
-            continue;
-        }
-        let required = stage.credentials.iter().filter(|one| !one.optional);
-        needs.credentials.extend(required.map(|one| one.id.to_string()));
-    }
-    if !needs.credentials.is_empty() {
-        needs.plugins.insert("credentials-binding".to_owned());
-    }
-    needs
 }
 
 async fn answer(service: &Service, build: Build) -> Result<Json<RoutedBuild>, Problem> {
@@ -293,26 +277,27 @@ pub(super) async fn stop(service: &Service, id: &str, reason: &str) -> Result<Bu
     for _ in 0..3 {
         let build = find(service, id).await?;
         let now = service.now_ms();
-        match build.state {
-            BuildState::Finished => return Ok(build),
-            BuildState::Running => {
-                let path = build.url.as_deref().and_then(build_path);
-                let master = build.master.as_deref().and_then(|name| service.masters.get(name));
-                if let (Some(path), Some(master)) = (path, master) {
+        if build.state == BuildState::Finished {
+            return Ok(build);
+        }
+        let mut reason = reason.to_owned();
+        if build.state == BuildState::Running {
+            let path = build.url.as_deref().and_then(build_path);
+            match (who_answers(service, &build), path) {
+                (Ok(master), Some(path)) => {
                     master.client.stop(&path).await?;
+                    // How it ends is what its master says.
+                    return Ok(build);
                 }
-                // How it ends is what its master says.
-                return Ok(build);
+                (Ok(_), None) => {}
+                // Nobody says how it ends. Its run is stopped there when its master is back.
+                (Err(why), _) => reason = format!("{reason}; {why}, and it may still run there"),
             }
-            _ => {}
         }
         let mut new = build.clone();
-        crate::route::driver::finish(&mut new, "ABORTED", reason, now);
+        crate::route::driver::finish(&mut new, "ABORTED", &reason, now);
         let attempt = match &build.key {
-            Some(key) => {
-                let outcome = reason.to_owned();
-                AttemptChange::Ends { key: key.clone(), outcome, is_stale: true }
-            }
+            Some(key) => AttemptChange::Ends { key: key.clone(), outcome: reason, is_stale: true },
             None => AttemptChange::None,
         };
         if service.store.change_routed(&[Change { build: new, attempt }], now).await? == [true] {
@@ -320,6 +305,18 @@ pub(super) async fn stop(service: &Service, id: &str, reason: &str) -> Result<Bu
         }
     }
     Err(Problem::conflict("the build changes too fast; try again"))
+}
+
+/// The master that has a build; why nobody answers for it, where that is so.
+fn who_answers(service: &Service, build: &Build) -> Result<Arc<Master>, String> {
+    let name = build.master.as_deref().unwrap_or("its master");
+    let Some(master) = service.masters.get(name) else {
+        return Err(format!("{name} is not among the masters any more"));
+    };
+    if master.state().health == Health::Unhealthy {
+        return Err(format!("{name} does not answer"));
+    }
+    Ok(master)
 }
 
 /// The log of a build from a byte on. The same address is good whatever master runs it.
