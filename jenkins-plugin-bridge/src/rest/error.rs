@@ -37,8 +37,9 @@ pub enum RestError {
     },
     /// No whole answer within the time limit, also after all tries.
     #[error(
-        "{url} did not answer within {} s ({tries} tries). The controller is slow: allow more \
-         with --timeout, ask for less with --page-size and --concurrency, or ask at another time",
+        "{url} did not answer within {} s ({tries} tries). The controller is down or slow, or what is \
+         between drops requests: look at the controller; `inspect` waits longer with --timeout and asks for \
+         less with --page-size and --concurrency",
         .limit.as_secs()
     )]
     Slow {
@@ -83,8 +84,8 @@ pub enum RestError {
     },
     /// Too many requests, also after waiting.
     #[error(
-        "{url} asks for fewer requests (429), also after {tries} tries{wait}. Read with a lower \
-         --concurrency, or later"
+        "{url} asks for fewer requests (429), also after {tries} tries{wait}. Ask later; `inspect` asks \
+         for less at once with a lower --concurrency"
     )]
     TooMany {
         /// What was asked for.
@@ -150,8 +151,8 @@ pub enum RestError {
     },
     /// The answer is larger than a sound one can be.
     #[error(
-        "{url} answered with more than {limit} bytes; that is no sound answer. Ask for less with \
-         --page-size, or check what stands in front of the controller"
+        "{url} answered with more than {limit} bytes; that is no sound answer. Check what stands in front \
+         of the controller; `inspect` asks for less with --page-size"
     )]
     TooLarge {
         /// What was asked for.
