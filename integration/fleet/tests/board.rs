@@ -294,7 +294,6 @@ async fn the_pages_in_a_browser() {
     let world = World::start().await;
     let ids = world.builds().await;
     let build = world.runs(&ids[0]).await;
-    world.report(&build).await;
     let mut browser = Browser::start(&program).await;
     browser.set(1280, 900, "light").await;
 
@@ -309,7 +308,13 @@ async fn the_pages_in_a_browser() {
     browser.leave(&fill).await;
     assert_eq!(browser.run("location.pathname").await, "/builds");
 
+    // Whoever was there before its first stage sees its stages come.
     let page = format!("/builds/{}", ids[0]);
+    browser.open(&format!("{}{page}", world.url)).await;
+    let stages = "document.getElementById('stages').innerText";
+    assert_eq!(browser.run(stages).await, "");
+    world.report(&build).await;
+    browser.until(&format!("{stages}.includes('412 passed, 2 failed')")).await;
     world.agents().await;
     for path in [
         "/",

@@ -17,7 +17,7 @@
     stale.hidden = false;
   }
 
-  // Parts marked data-live are taken from the page as it is now.
+  // Parts marked data-live are taken from the page as it is now. What is open stays open.
   async function refresh() {
     for (;;) {
       await wait(REFRESH);
@@ -34,7 +34,11 @@
         for (const old of document.querySelectorAll("[data-live]")) {
           const now = fresh.getElementById(old.id);
           if (!now) old.remove();
-          else if (now.outerHTML !== old.outerHTML && !old.contains(document.activeElement)) old.replaceWith(now);
+          else {
+            const details = now.querySelectorAll("details");
+            old.querySelectorAll("details").forEach((one, at) => { if (details[at]) details[at].open = one.open; });
+            if (now.outerHTML !== old.outerHTML && !old.contains(document.activeElement)) old.replaceWith(now);
+          }
         }
         freshAt = Date.now();
         stale.hidden = true;
