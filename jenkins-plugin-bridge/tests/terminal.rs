@@ -72,6 +72,15 @@ async fn masters_jobs_and_builds_are_seen_and_asked_for() {
     let one = world.run(&["builds", "team/web#2"]).await;
     assert_eq!(one.code, 1);
     assert!(one.output.contains("if lost   rerun") && one.output.contains("ATTEMPT"), "{one:?}");
+    let nothing = world.run(&["builds", "--job", "team/none"]).await;
+    assert_eq!((nothing.code, nothing.output.as_str()), (0, ""));
+    assert_eq!(nothing.errors, "no builds of the bridge fit\n");
+    let nowhere = ["trigger", "team/web", "--label", "mars", "-o", "json"];
+    let waits = world.run(&nowhere).await.json()["id"].as_str().unwrap().to_owned();
+    let masters = world.run(&["masters"]).await.output;
+    assert!(masters.contains("ALERT: no master has it"), "{masters}");
+    let stopped = world.run(&["stop", &waits]).await;
+    assert!(stopped.output.contains(" ABORTED: stopped by "), "{stopped:?}");
     let failures =
         world.run(&["builds", "--state", "finished", "--job", "team/web", "-o", "json"]).await;
     assert!(failures.json().as_array().unwrap().len() >= 2);
@@ -84,6 +93,10 @@ async fn masters_jobs_and_builds_are_seen_and_asked_for() {
     );
     let top = world.run(&["top"]).await;
     assert!(top.output.contains("north") && top.output.contains(" ended\n"), "{top:?}");
+    assert!(
+        top.output.contains("1 of 2 labels with fewer than two masters\nmac: only west"),
+        "{top:?}"
+    );
     assert!(top.output.contains("label     linux  ") && top.output.contains("/50 "), "{top:?}");
     assert!(!top.output.contains('\u{1b}'), "no terminal, no colours");
 

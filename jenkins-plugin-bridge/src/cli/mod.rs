@@ -72,11 +72,13 @@ pub enum Command {
     Jobs(service::JobsArguments),
     /// Ask a running service for a build, whatever master runs it.
     Trigger(service::TriggerArguments),
-    /// Show the builds of a running service, or one with its attempts.
+    /// Show the builds of a running service, or one with its attempts, stages, tests and artefacts.
     Builds(service::BuildsArguments),
     /// Write the log of a build, whatever master has it.
     Logs(service::LogsArguments),
-    /// Watch masters, what waits and what runs.
+    /// Stop a build, wherever it is.
+    Stop(service::StopArguments),
+    /// Watch masters, labels, what waits and what runs.
     Top(service::TopArguments),
     /// Make and keep masters and build clusters that resources of Kubernetes ask for.
     Operator(crate::operator::OperatorArgs),
@@ -152,6 +154,7 @@ pub fn execute(cli: Cli) -> ExitCode {
         Command::Trigger(arguments) => service::trigger(&arguments),
         Command::Builds(arguments) => service::builds(&arguments),
         Command::Logs(arguments) => service::logs(&arguments),
+        Command::Stop(arguments) => service::stop(&arguments),
         Command::Top(arguments) => service::top(&arguments),
         Command::Operator(arguments) => remote::operator(&arguments),
         Command::Crds => {

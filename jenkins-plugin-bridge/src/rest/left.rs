@@ -62,6 +62,12 @@ pub struct TestCase {
     pub error_details: Option<String>,
 }
 
+/// Whether a case with this status failed.
+#[must_use]
+pub fn is_failed(status: &str) -> bool {
+    matches!(status, "FAILED" | "REGRESSION")
+}
+
 #[derive(Deserialize)]
 struct ArtifactsJson {
     #[serde(default)]

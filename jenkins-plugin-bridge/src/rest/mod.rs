@@ -49,7 +49,7 @@ pub use client::{
 };
 pub use error::RestError;
 pub use inventory::{Inventory, ReadOptions, Statistics};
-pub use left::{TestCase, TestReport, TestSuite};
+pub use left::{TestCase, TestReport, TestSuite, is_failed};
 pub use model::{ActiveChoiceScript, Job, Parameter, ParameterKind, ScriptSource};
 pub(crate) use name::encode;
 pub use name::{JobName, percent_decoded};

@@ -38,6 +38,7 @@ pub(crate) mod tests;
 pub(crate) use api::order_build;
 pub(crate) use api::routed::BuildOrder;
 pub use api::router;
+pub(crate) use api::types::TestCounts;
 pub use args::{KeyArgs, ServeArgs, TokenArgs, database, make_key, make_token, serve};
 pub(crate) use args::{replica, start_log, stop};
 pub use auth::{AccessToken, AccessTokens, BuildClaims, BuildTokens, Role, Scope};

@@ -1,6 +1,7 @@
 //! `builds`: a list, or one with the times that it was given to masters.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 
 use clap::Args;
 use serde::Deserialize;
@@ -10,9 +11,11 @@ use super::client::Bridge;
 use super::{OutputArguments, ServiceArguments, encoded, typed};
 use crate::cli::remote::runtime;
 use crate::cli::table::{Table, span};
-use crate::cli::{FAILED, PASSED};
+use crate::cli::{FAILED, PASSED, complain};
 use crate::error::BridgeError;
+use crate::rest::{TestReport, is_failed};
 use crate::route::{BuildState, LostPolicy};
+use crate::service::TestCounts;
 
 /// Arguments of `builds`.
 #[derive(Debug, Args)]
@@ -70,6 +73,21 @@ pub(super) struct Build {
     pub attempts: Vec<Attempt>,
     #[serde(default)]
     pub outputs: BTreeMap<String, BTreeMap<String, String>>,
+    #[serde(default)]
+    pub stages: Vec<Stage>,
+}
+
+/// What is shown of a stage.
+#[derive(Debug, Deserialize)]
+pub(super) struct Stage {
+    pub title: String,
+    pub depth: usize,
+    pub state: String,
+    #[serde(default)]
+    pub reason: String,
+    pub ms: i64,
+    #[serde(default)]
+    pub tests: Option<TestCounts>,
 }
 
 /// What is shown of the time that a build was given to a master.
@@ -117,7 +135,13 @@ pub(in crate::cli) fn execute(arguments: &BuildsArguments) -> Result<u8, BridgeE
     runtime()?.block_on(async {
         if let Some(build) = &arguments.build {
             let answer = find(&bridge, build).await?;
-            arguments.output.print(&answer, |answer| Ok(one(&typed(answer)?)))?;
+            let shown: Build = typed(&answer)?;
+            let people = arguments.output.output == super::Output::Table;
+            let left = match people && shown.finished_ms.is_some() {
+                true => left(&bridge, &shown.id).await?,
+                false => String::new(),
+            };
+            arguments.output.print(&answer, |_| Ok(one(&shown) + &left))?;
             let result = answer["result"].as_str();
             return Ok(if result.is_none_or(|result| result == "SUCCESS") {
                 PASSED
@@ -134,6 +158,9 @@ pub(in crate::cli) fn execute(arguments: &BuildsArguments) -> Result<u8, BridgeE
             }
         }
         let builds = bridge.get(&path).await?;
+        if builds == json!([]) && arguments.output.output == super::Output::Table {
+            complain("no builds of the bridge fit");
+        }
         if !arguments.all {
             arguments.output.print(&builds, |answer| table(&typed::<Vec<_>>(answer)?))?;
             return Ok(PASSED);
@@ -241,6 +268,17 @@ fn one(build: &Build) -> String {
             line("output", &format!("{stage}.{name}={value}"));
         }
     }
+    let mut stages = Table::new(&["STAGE", "STATE", "TOOK", "TESTS", ""]);
+    for one in &build.stages {
+        let tests = one.tests.map(|tests| counts(tests.passed, tests.failed, tests.skipped));
+        stages.line([
+            format!("{}{}", "  ".repeat(one.depth), one.title),
+            one.state.clone(),
+            if one.ms > 0 { span(one.ms) } else { "-".to_owned() },
+            tests.unwrap_or_default(),
+            one.reason.clone(),
+        ]);
+    }
     let mut table = Table::new(&["ATTEMPT", "MASTER", "TOOK", "OUTCOME", "PAGE"]);
     for one in &build.attempts {
         table.line([
@@ -251,7 +289,66 @@ fn one(build: &Build) -> String {
             one.url.clone().unwrap_or_default(),
         ]);
     }
-    text + &table.text()
+    let stages = stages.text();
+    let gap = if stages.is_empty() { "" } else { "\n" };
+    format!("{text}{}{gap}{stages}", table.text())
+}
+
+fn counts(passed: impl Display, failed: impl Display, skipped: impl Display) -> String {
+    format!("{passed} passed, {failed} failed, {skipped} skipped")
+}
+
+/// Failed test cases, and artefacts, that are named.
+const NAMED: usize = 20;
+
+/// What a build that has ended left behind. What there is none of is left out.
+async fn left(bridge: &Bridge, id: &str) -> Result<String, BridgeError> {
+    let mut text = String::new();
+    let id = encoded(id);
+    match bridge.get(&format!("/v1/builds/{id}/tests")).await {
+        Ok(answer) => {
+            let report: TestReport = typed(&answer)?;
+            let (passed, failed) = (report.pass_count, report.fail_count);
+            text.push_str(&format!("\nTests: {}\n", counts(passed, failed, report.skip_count)));
+            let cases = report.suites.iter().flat_map(|suite| &suite.cases);
+            let mut table = Table::new(&["FAILED", ""]);
+            for case in cases.filter(|case| is_failed(&case.status)).take(NAMED) {
+                let why = case.error_details.as_deref().unwrap_or_default();
+                let why = why.lines().next().unwrap_or_default();
+                table.line([format!("{} {}", case.class_name, case.name), why.to_owned()]);
+            }
+            text.push_str(&table.text());
+        }
+        Err(error) => text.push_str(&unread("test results", error)?),
+    }
+    match bridge.get(&format!("/v1/builds/{id}/artifacts")).await {
+        Ok(answer) => {
+            let mut table = Table::new(&["ARTEFACT", "BYTES"]);
+            let all = answer["artifacts"].as_array().map(Vec::as_slice).unwrap_or_default();
+            for one in all.iter().take(NAMED) {
+                let path = one["path"].as_str().unwrap_or_default().to_owned();
+                let bytes = one["bytes"].as_u64();
+                table.line([path, bytes.map_or_else(|| "at its master".into(), |n| n.to_string())]);
+            }
+            if !all.is_empty() {
+                text.push_str(&format!("\n{}", table.text()));
+            }
+            if all.len() > NAMED {
+                text.push_str(&format!("and {} more\n", all.len() - NAMED));
+            }
+        }
+        Err(error) => text.push_str(&unread("artefacts", error)?),
+    }
+    Ok(text)
+}
+
+/// Why something cannot be read; nothing where there is none of it.
+fn unread(what: &str, error: BridgeError) -> Result<String, BridgeError> {
+    match error {
+        BridgeError::Service { status: Some(404), .. } => Ok(String::new()),
+        BridgeError::Service { message, .. } => Ok(format!("\n{what} cannot be read: {message}\n")),
+        error => Err(error),
+    }
 }
 
 /// Milliseconds since 1970.

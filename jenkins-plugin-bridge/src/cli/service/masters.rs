@@ -156,6 +156,19 @@ pub(super) fn table(masters: &Value) -> Result<String, BridgeError> {
     Ok(text)
 }
 
+/// Labels that fewer than two masters can serve, a line each.
+pub(super) fn alerts(labels: &Value) -> Result<String, BridgeError> {
+    let all: Vec<Label> = typed(labels)?;
+    let alerts: Vec<(String, String)> =
+        all.iter().filter_map(|one| Some((one.label.clone(), one.alert.clone()?))).collect();
+    let mut text =
+        format!("\n{} of {} labels with fewer than two masters\n", alerts.len(), all.len());
+    for (label, alert) in alerts {
+        text.push_str(&format!("{label}: {alert}\n"));
+    }
+    Ok(text)
+}
+
 fn cover(labels: &Value) -> Result<String, BridgeError> {
     let all: Vec<Label> = typed(labels)?;
     let mut table = Table::new(&["LABEL", "MASTERS", "READY", ""]);

@@ -6,6 +6,7 @@ mod client;
 mod jobs;
 mod logs;
 mod masters;
+mod stop;
 mod top;
 mod trigger;
 
@@ -25,6 +26,7 @@ pub(super) use builds::{BuildsArguments, execute as builds};
 pub(super) use jobs::{JobsArguments, execute as jobs};
 pub(super) use logs::{LogsArguments, execute as logs};
 pub(super) use masters::{MastersArguments, execute as masters};
+pub(super) use stop::{StopArguments, execute as stop};
 pub(super) use top::{TopArguments, execute as top};
 pub(super) use trigger::{TriggerArguments, execute as trigger};
 

@@ -1,4 +1,4 @@
-//! `top`: masters, what waits and what runs, anew every few seconds.
+//! `top`: masters, labels that too few of them can serve, what waits and what runs, anew every few seconds.
 
 use std::io::IsTerminal as _;
 use std::time::Duration;
@@ -42,11 +42,12 @@ pub(in crate::cli) fn execute(arguments: &TopArguments) -> Result<u8, BridgeErro
     runtime()?.block_on(async {
         loop {
             let masters = bridge.get("/v1/masters").await?;
+            let labels = bridge.get("/v1/labels").await?;
             let limits = bridge.get("/v1/limits").await?;
             let builds = bridge.get("/v1/builds?state=live&limit=500").await?;
             let ended = bridge.get("/v1/builds?state=finished&limit=5").await?;
-            let all =
-                json!({"masters": masters, "limits": limits, "live": builds, "finished": ended});
+            let all = json!({"masters": masters, "labels": labels, "limits": limits, "live": builds,
+                "finished": ended});
             let most = usize::try_from(arguments.limit).unwrap_or(usize::MAX);
             arguments.output.print(&all, |_| {
                 let live_builds: Vec<Build> = typed(&builds)?;
@@ -54,6 +55,7 @@ pub(in crate::cli) fn execute(arguments: &TopArguments) -> Result<u8, BridgeErro
                     live_builds.into_iter().partition(|one| one.state == BuildState::Waiting);
                 let mut text = if live { CLEAR.to_owned() } else { String::new() };
                 text.push_str(&masters::table(&masters)?);
+                text.push_str(&masters::alerts(&labels)?);
                 text.push_str(&fullness(&typed::<Vec<LimitFill>>(&limits)?));
                 for (title, list) in
                     [("waiting", waiting), ("at masters", placed), ("ended", typed(&ended)?)]

@@ -9,7 +9,7 @@ use crate::archive::KeptArtifact;
 use crate::jobs::{CopyState, JobSpec};
 use crate::masters::file::Label;
 use crate::route::{Attempt, Build, BuildState, LostPolicy};
-use crate::service::api::types::StageOutputs;
+use crate::service::api::types::{StageOutputs, TestCounts};
 use crate::service::store::{ArchiveRow, BuildFilter, StateFilter};
 use crate::service::store::{EventRow, OutboxRow, TriggerRow};
 use crate::triggers::Event;
@@ -89,6 +89,30 @@ pub struct RoutedBuild {
     /// Outputs of its stages, by id and name, as the run that counts reported them; not in lists.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: StageOutputs,
+    /// Its stages in the order of its plan, as the run that counts reported them; not in lists.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<StageState>,
+}
+
+/// A stage of a build, or a group of them.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct StageState {
+    /// Its title.
+    pub title: String,
+    /// How far inside of groups it is.
+    pub depth: usize,
+    /// It is a group.
+    pub is_group: bool,
+    /// How it is: an outcome, `running`, `pending`, or `skipped`.
+    pub state: &'static str,
+    /// Why.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// How long it has run, in milliseconds.
+    pub ms: i64,
+    /// Test cases.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tests: Option<TestCounts>,
 }
 
 impl RoutedBuild {
@@ -115,6 +139,7 @@ impl RoutedBuild {
             finished_ms: build.finished_ms,
             attempts,
             outputs: StageOutputs::new(),
+            stages: Vec::new(),
         }
     }
 }

@@ -9,6 +9,7 @@ use minijinja::context;
 use minijinja::value::Value;
 use serde::Serialize;
 
+use super::left;
 use super::log::{self, Piece};
 use super::render::{page as rendered, refused, value};
 use super::timeline::{self, Bar};
@@ -26,6 +27,10 @@ use crate::service::state::Service;
 const LOG_PATIENCE: Duration = Duration::from_secs(2);
 /// The most bytes of the log in the page itself; its end where it is longer.
 const LOG_BYTES: usize = 512 << 10;
+
+/// The page of a build that has ended goes on being read anew for so long, in milliseconds: what its run reported last,
+/// and what it left behind, may come after the end.
+const SETTLES_MS: i64 = 30_000;
 
 /// A time that a build was given to a master, with its place in the picture.
 #[derive(Debug, Serialize)]
@@ -84,6 +89,11 @@ async fn routed(
         None => None,
     };
     let is_over = build.state == BuildState::Finished;
+    let is_settled = build.finished_ms.is_some_and(|at| now - at > SETTLES_MS);
+    let left = match is_over {
+        true => Some(left::left(service, visitor, &build).await),
+        false => None,
+    };
     let took = build.started_ms.map(|from| build.finished_ms.unwrap_or(now).saturating_sub(from));
     let waited = build.started_ms.or(build.finished_ms).unwrap_or(now) - build.created_ms;
     let own = context! {
@@ -91,6 +101,8 @@ async fn routed(
         build => value(&build),
         attempts => value(&attempts),
         is_over => is_over,
+        is_settled => is_settled,
+        left => left,
         took => took,
         waited => waited,
         run => run,

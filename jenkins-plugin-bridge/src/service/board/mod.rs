@@ -5,11 +5,12 @@ mod agents;
 mod build;
 mod deliveries;
 mod job;
+mod left;
 mod log;
 mod login;
 mod pages;
 mod render;
-mod timeline;
+pub(in crate::service) mod timeline;
 mod visitor;
 mod wrong;
 
@@ -46,6 +47,7 @@ pub fn router(service: &Arc<Service>) -> Router<Arc<Service>> {
         .route("/builds", get(pages::builds).post(actions::start))
         .route("/builds/{id}", get(build::page))
         .route("/builds/{id}/log", get(log::text))
+        .route("/builds/{id}/artifacts/{number}", get(left::artifact))
         .route("/builds/{id}/stop", post(actions::stop))
         .route("/masters/{name}/drain", post(actions::drain))
         .route("/masters/{name}/resume", post(actions::resume))

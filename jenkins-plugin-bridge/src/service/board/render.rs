@@ -92,7 +92,7 @@ fn bytes(count: u64) -> String {
 }
 
 /// An address that a browser may be sent to by a click; nothing else becomes a link.
-fn link(address: &str) -> String {
+pub fn link(address: &str) -> String {
     let good = address.starts_with("https://") || address.starts_with("http://");
     if good { address.to_owned() } else { String::new() }
 }

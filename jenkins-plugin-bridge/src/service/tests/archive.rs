@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::board::Browser;
 use super::routed::masters_at;
 use super::triggers::{options, until};
-use super::world::{OPERATOR, READER, World, client};
+use super::world::{OPERATOR, READER, VIEWER, World, client};
 use crate::archive::{Archive, sweep};
 use crate::rest::stub::{Reply, Stub, recording};
 use crate::route::BuildState;
@@ -146,6 +147,16 @@ async fn logs_tests_and_artefacts_outlive_their_master() {
     assert_eq!(world.get(&path("tests"), READER).await.ok()["fail_count"], 1);
     assert_eq!(world.get(&path("artifacts"), READER).await.ok()["is_archived"], false);
     assert_eq!(world.get(&path("artifacts/0"), READER).await.status, 404);
+    let browser = Browser::with(&world.url, VIEWER).await;
+    let page = browser.get(&format!("/builds/{id}")).await.text;
+    for part in [
+        "2 passed, 1 failed, 0 skipped",
+        "<summary>A one</summary><pre>no</pre>",
+        "<a href=\"http://ci.example/job/team/job/web/7/artifact/out/a%20b.txt\">out/a b.txt</a>",
+        "at its master",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
     let leader =
         tokio::spawn(run_triggers(Arc::clone(&world.service), "one".to_owned(), options()));
     until("the archive", async || {
@@ -161,6 +172,19 @@ async fn logs_tests_and_artefacts_outlive_their_master() {
     // As if the master were gone: it is asked for nothing any more.
     let asked = master.requests().len();
     read_without_its_master(&world, &id, None).await;
+    let page = browser.get(&format!("/builds/{id}")).await.text;
+    for part in [
+        "2 passed, 1 failed, 0 skipped",
+        &format!("<a href=\"/builds/{id}/artifacts/0\" download=\"a b.txt\">out/a b.txt</a>"),
+        "in the archive of the bridge",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    let address = format!("/builds/{id}/artifacts/0");
+    assert_eq!(browser.get(&address).await.text, "<script>");
+    assert_eq!(browser.get(&address).await.headers["content-disposition"], "attachment");
+    assert_eq!(browser.get(&format!("/builds/{id}/artifacts/2")).await.status, 404);
+    assert_eq!(Browser::new(&world.url).get(&address).await.status, 303);
     assert_eq!(master.requests().len(), asked);
     goes_after_its_time(&world, &id).await;
 }

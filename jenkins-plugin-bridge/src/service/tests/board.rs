@@ -406,6 +406,10 @@ async fn what_comes_from_outside_is_text() {
         json!({"build": {"version": EVIL_TEXT}}),
         "the build has those of its run"
     );
+    let stages: Vec<_> =
+        told["stages"].as_array().unwrap().iter().map(|one| &one["state"]).collect();
+    assert_eq!(stages, ["failure", "pending", "running"]);
+    assert_eq!(told["stages"][0]["tests"], json!({"passed": 3, "failed": 1, "skipped": 2}));
     let run = browser.get(&format!("/builds/{run}")).await;
     assert_eq!(run.status, 200, "{}", run.text);
     is_harmless(&run);

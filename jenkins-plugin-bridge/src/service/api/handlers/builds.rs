@@ -16,7 +16,7 @@ use crate::service::api::leases::LockAnswer;
 use crate::service::api::routed::AnyBuild;
 use crate::service::api::types::{
     Build, Claim, ClaimAnswer, Evaluation, EvaluationAnswer, Event, Events, EventsAnswer,
-    KeptEvaluation, SignedEvaluation, StageOutputs, outputs_of,
+    KeptEvaluation, SignedEvaluation, outputs_of,
 };
 use crate::service::auth::{Caller, Scope};
 use crate::service::problem::Problem;
@@ -248,31 +248,37 @@ pub async fn get_build(
         Caller::Build(_) => return Err(Problem::missing("build")),
         Caller::Access(_) => caller.access(Scope::BuildsRead)?.controller.clone(),
     };
-    let row = build_row(&service, &id).await?;
-    if own.is_some_and(|own| own != row.controller) {
+    let build = run_told(&service, &id).await?;
+    if own.is_some_and(|own| own != build.controller) {
         return Err(Problem::missing("build"));
     }
+    Ok(Json(AnyBuild::Planned(Box::new(build))))
+}
+
+/// A build that was given a plan, with all that it reported.
+pub async fn run_told(service: &Service, id: &str) -> Result<Build, Problem> {
+    let row = build_row(service, id).await?;
     let parse = |error: serde_json::Error| Problem::internal(&error);
-    let events = events_of(&service, &id).await?;
+    let events = events_of(service, id).await?;
     let outcome = events.iter().rev().find_map(|event| match event {
         Event::BuildFinished { outcome, .. } => Some(*outcome),
         _ => None,
     });
     let mut evaluations = Vec::new();
-    for (facts, answer) in service.store.evaluations(&id).await? {
+    for (facts, answer) in service.store.evaluations(id).await? {
         evaluations.push(KeptEvaluation {
             facts: serde_json::from_str(&facts).map_err(parse)?,
             answer: serde_json::from_str(&answer).map_err(parse)?,
         });
     }
-    let claim = service.store.claim_of(&id).await?.map(claim_answer);
+    let claim = service.store.claim_of(id).await?.map(claim_answer);
     let locks = match outcome {
-        None => LockAnswer::of_build(&service.store.locks(None, service.now_ms()).await?, &id),
+        None => LockAnswer::of_build(&service.store.locks(None, service.now_ms()).await?, id),
         Some(_) => Vec::new(),
     };
-    let pod = service.store.start_of(&id).await?;
+    let pod = service.store.start_of(id).await?;
     let pod = pod.map(|text| serde_json::from_str(&text)).transpose().map_err(parse)?;
-    Ok(Json(AnyBuild::Planned(Box::new(Build {
+    Ok(Build {
         claim,
         pod,
         locks,
@@ -286,16 +292,11 @@ pub async fn get_build(
         outputs: outputs_of(&events),
         events,
         evaluations,
-    }))))
+    })
 }
 
 async fn events_of(service: &Service, id: &str) -> Result<Vec<Event>, Problem> {
     let texts = service.store.events(id).await?;
     let events: Result<_, _> = texts.iter().map(|text| serde_json::from_str(text)).collect();
     events.map_err(|error: serde_json::Error| Problem::internal(&error))
-}
-
-/// The outputs that the stages of a build reported.
-pub async fn reported_outputs(service: &Service, id: &str) -> Result<StageOutputs, Problem> {
-    Ok(outputs_of(&events_of(service, id).await?))
 }

@@ -14,7 +14,7 @@ use futures_util::stream;
 
 use super::App;
 use super::archive::{archived, instead};
-use super::builds::reported_outputs;
+use super::builds::run_told;
 use crate::archive::Archive;
 use crate::jobs::JobSpec;
 use crate::masters::{Health, Master};
@@ -22,9 +22,11 @@ use crate::rest::{LogPiece, build_of, build_path};
 use crate::route::{Build, BuildRequest, BuildState, Needs};
 use crate::service::api::extract::{Authenticated, Input};
 use crate::service::api::leases::LockAnswer;
-use crate::service::api::routed::{BuildOrder, ListQuery, LogQuery, RoutedBuild};
+use crate::service::api::routed::{BuildOrder, ListQuery, LogQuery, RoutedBuild, StageState};
+use crate::service::api::types::Build as PlannedBuild;
 use crate::service::audit::acts;
 use crate::service::auth::{Caller, Scope};
+use crate::service::board::timeline::{Row, stages};
 use crate::service::new_token;
 use crate::service::problem::Problem;
 use crate::service::state::Service;
@@ -180,10 +182,28 @@ pub async fn get_routed(
     let build = find(service, id).await?;
     let run = run_of(service, &build).await?;
     let Json(mut answer) = answer(service, build).await?;
-    if let Some(run) = run {
-        answer.outputs = reported_outputs(service, &run).await?;
+    if let Some(id) = run {
+        let run = run_told(service, &id).await?;
+        answer.stages = stages_of(service, &run).await?;
+        answer.outputs = run.outputs;
     }
     Ok(Json(answer))
+}
+
+/// The stages of a run.
+async fn stages_of(service: &Service, run: &PlannedBuild) -> Result<Vec<StageState>, Problem> {
+    let Some(plan) = service.plan(&run.digest).await? else { return Ok(Vec::new()) };
+    let timeline = stages(&plan.plan, &run.events, &run.locks, service.now_ms());
+    let told = |row: Row| StageState {
+        title: row.title,
+        depth: row.depth,
+        is_group: row.is_group,
+        state: row.state,
+        reason: row.reason,
+        ms: row.ms,
+        tests: row.tests,
+    };
+    Ok(timeline.rows.into_iter().map(told).collect())
 }
 
 /// The id of the run that asked for a plan for a build of the bridge.
