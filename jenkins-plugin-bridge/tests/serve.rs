@@ -39,7 +39,7 @@ fn start(directory: &Path, more: &[&str]) -> Service {
     let key = program(&["keygen", &file("key.pem")]);
     assert!(key.status.success());
     assert!(!program(&["keygen", &file("key.pem")]).status.success(), "a key is not overwritten");
-    let made = program(&["token", "reader", "--scope", "catalog:read"]);
+    let made = program(&["token", "reader", "--scope", "catalog:read", "--scope", "metrics:read"]);
     let text = String::from_utf8(made.stdout).unwrap();
     let (token, entry) = text.split_once('\n').unwrap();
     assert!(!entry.contains(token), "what is kept is not the token");

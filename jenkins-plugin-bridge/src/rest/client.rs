@@ -3,6 +3,7 @@
 
 mod answer;
 mod download;
+mod minute;
 mod send;
 
 use std::fmt;
@@ -110,6 +111,7 @@ pub struct Client {
     places: Semaphore,
     requests: std::sync::atomic::AtomicU64,
     retries: std::sync::atomic::AtomicU64,
+    last_minute: minute::LastMinute,
 }
 
 impl fmt::Debug for Client {
@@ -157,6 +159,7 @@ impl Client {
             places: Semaphore::new(concurrency),
             requests: std::sync::atomic::AtomicU64::new(0),
             retries: std::sync::atomic::AtomicU64::new(0),
+            last_minute: minute::LastMinute::new(),
         })
     }
 
@@ -183,6 +186,12 @@ impl Client {
     pub fn counts(&self) -> (u64, u64) {
         use std::sync::atomic::Ordering::Relaxed;
         (self.requests.load(Relaxed), self.retries.load(Relaxed))
+    }
+
+    /// Requests made within the last minute, further tries included.
+    #[must_use]
+    pub fn last_minute(&self) -> u64 {
+        self.last_minute.count(std::time::Instant::now())
     }
 
     /// The JSON of a job, a folder, a build or the controller.

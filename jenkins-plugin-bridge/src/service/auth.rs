@@ -69,11 +69,14 @@ pub enum Scope {
     /// Who did what.
     #[serde(rename = "audit:read")]
     AuditRead,
+    /// Counters and gauges, for Prometheus.
+    #[serde(rename = "metrics:read")]
+    MetricsRead,
 }
 
 impl Scope {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::PlansCreate,
         Self::PlansPreview,
         Self::PlansRead,
@@ -88,6 +91,7 @@ impl Scope {
         Self::JobsWrite,
         Self::BuildsTrigger,
         Self::AuditRead,
+        Self::MetricsRead,
     ];
 
     /// As it is written in files and messages.
@@ -108,6 +112,7 @@ impl Scope {
             Self::JobsWrite => "jobs:write",
             Self::BuildsTrigger => "builds:trigger",
             Self::AuditRead => "audit:read",
+            Self::MetricsRead => "metrics:read",
         }
     }
 }
@@ -168,9 +173,16 @@ impl Role {
     pub fn scopes(self) -> BTreeSet<Scope> {
         use Scope::{
             AuditRead, BuildsRead, BuildsTrigger, CatalogRead, CatalogReload, JobsRead, JobsWrite,
-            MastersRead, MastersWrite, PlansPreview, PlansRead,
+            MastersRead, MastersWrite, MetricsRead, PlansPreview, PlansRead,
         };
-        let mut all = BTreeSet::from([PlansRead, BuildsRead, CatalogRead, MastersRead, JobsRead]);
+        let mut all = BTreeSet::from([
+            PlansRead,
+            BuildsRead,
+            CatalogRead,
+            MastersRead,
+            JobsRead,
+            MetricsRead,
+        ]);
         if self >= Self::Builder {
             all.extend([BuildsTrigger, PlansPreview]);
         }

@@ -81,7 +81,8 @@ impl Histogram {
     }
 }
 
-fn head(text: &mut String, name: &str, kind: &str, help: &str) {
+/// What stands before the values of a metric.
+pub(super) fn head(text: &mut String, name: &str, kind: &str, help: &str) {
     let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
 }
 

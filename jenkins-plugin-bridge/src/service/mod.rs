@@ -10,6 +10,7 @@ mod auth;
 mod board;
 mod config;
 mod fence;
+mod gauges;
 mod images;
 mod labels;
 pub mod leader;

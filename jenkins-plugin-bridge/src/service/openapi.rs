@@ -19,6 +19,8 @@ type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 pub enum Needs {
     /// Nothing.
     Nothing,
+    /// Any token.
+    Token,
     /// An access token with one of these scopes.
     Scope(&'static str),
     /// The token of a build.
@@ -237,15 +239,15 @@ operations! {
     get_artifact get "/v1/builds/{id}/artifacts/{number}", Needs::Scope("builds:read"),
         None, None, &[400, 401, 403, 404],
         "An artefact that is archived, by its place in the list from 0, as bytes.";
-    get_keys get "/v1/keys", Needs::Nothing,
-        None, Some(schema::<Vec<PublicKey>>), &[],
+    get_keys get "/v1/keys", Needs::Token,
+        None, Some(schema::<Vec<PublicKey>>), &[401],
         "The public keys that plans are signed by.";
-    get_openapi get "/v1/openapi.json", Needs::Nothing, None, Some(schema::<Value>), &[],
+    get_openapi get "/v1/openapi.json", Needs::Token, None, Some(schema::<Value>), &[401],
         "This document.";
     get_health get "/healthz", Needs::Nothing, None, Some(schema::<types::Health>), &[503],
         "Whether the service can do its work.";
-    get_metrics get "/metrics", Needs::Nothing, None, None, &[],
-        "Counters in the text format of Prometheus. Nothing of jobs or parameters is in them.";
+    get_metrics get "/metrics", Needs::Scope("metrics:read"), None, None, &[401, 403],
+        "Counters and gauges in the text format of Prometheus. Of jobs only their labels are in them, and nothing of parameters.";
 }
 
 /// The OpenAPI document.
@@ -324,6 +326,9 @@ fn describe(operation: &Operation, problem: &Schema, generator: &mut SchemaGener
     });
     let (security, note) = match operation.needs {
         Needs::Nothing => (json!([]), None),
+        Needs::Token => {
+            (json!([{"access": []}, {"build": []}]), Some("Needs any token.".to_owned()))
+        }
         Needs::Scope(scopes) => {
             (json!([{"access": []}]), Some(format!("Needs the scope {scopes}.")))
         }

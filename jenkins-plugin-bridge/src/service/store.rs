@@ -6,6 +6,7 @@ mod archives;
 mod audit;
 mod builds;
 mod checkpoint;
+mod counts;
 mod images;
 mod jobs;
 mod leases;

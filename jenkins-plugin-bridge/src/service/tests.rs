@@ -41,7 +41,7 @@ fn build_query(job: &str, build: u32) -> Value {
 /// What was signed for a build.
 async fn opened(world: &World, answer: &Value) -> Value {
     let keys: Vec<PublicKey> =
-        serde_json::from_value(world.get("/v1/keys", "").await.json).unwrap();
+        serde_json::from_value(world.get("/v1/keys", READER).await.json).unwrap();
     let envelope: Envelope = serde_json::from_value(answer["signed"].clone()).unwrap();
     serde_json::from_slice(&envelope.open(PLAN_TYPE, &keys).unwrap()).unwrap()
 }

@@ -129,7 +129,8 @@ pub(super) async fn any_live(http: &reqwest::Client, setup: &Setup) -> Result<bo
 /// What the bridge counts.
 pub(super) async fn metrics(http: &reqwest::Client, setup: &Setup) -> Result<String, FleetError> {
     let url = format!("{}/metrics", setup.url());
-    let answer = http.get(url).timeout(TIMEOUT).send().await.map_err(other)?;
+    let request = http.get(url).bearer_auth(&setup.token);
+    let answer = request.timeout(TIMEOUT).send().await.map_err(other)?;
     answer.error_for_status().map_err(other)?.text().await.map_err(other)
 }
 

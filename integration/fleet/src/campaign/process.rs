@@ -67,6 +67,7 @@ impl Setup {
             Scope::JobsWrite,
             Scope::JobsRead,
             Scope::MastersRead,
+            Scope::MetricsRead,
         ];
         let (token, kept) = make("campaign", &own, None)?;
         let mut entries = vec![kept];

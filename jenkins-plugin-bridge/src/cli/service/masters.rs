@@ -70,6 +70,8 @@ pub(super) struct Master {
     #[serde(default)]
     pub refusal: Option<String>,
     pub state: State,
+    #[serde(default)]
+    pub calls_last_minute: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -131,8 +133,17 @@ async fn list(bridge: &Bridge, output: &OutputArguments) -> Result<u8, BridgeErr
 /// The masters as a table.
 pub(super) fn table(masters: &Value) -> Result<String, BridgeError> {
     let all: Vec<Master> = typed(masters)?;
-    let mut table =
-        Table::new(&["MASTER", "STATE", "BUSY", "QUEUE", "TAKES", "MAY", "VERSION", "LABELS"]);
+    let mut table = Table::new(&[
+        "MASTER",
+        "STATE",
+        "BUSY",
+        "QUEUE",
+        "TAKES",
+        "MAY",
+        "CALLS/MIN",
+        "VERSION",
+        "LABELS",
+    ]);
     for one in &all {
         let seen = &one.state.seen;
         let labels: Vec<&str> = one.labels.iter().map(String::as_str).collect();
@@ -143,6 +154,7 @@ pub(super) fn table(masters: &Value) -> Result<String, BridgeError> {
             seen.queue.to_string(),
             one.capacity.to_string(),
             one.permission.as_str().to_owned(),
+            one.calls_last_minute.to_string(),
             seen.version.clone(),
             labels.join(","),
         ]);

@@ -70,6 +70,7 @@ impl Client {
         url.query_pairs_mut().extend_pairs(query);
         let place = self.places.acquire().await.ok();
         self.requests.fetch_add(1, Relaxed);
+        self.last_minute.add(std::time::Instant::now());
         let mut request = self.http.get(url.clone()).timeout(LONGEST);
         if let Some(authorization) = &self.authorization {
             request = request.header(AUTHORIZATION, authorization.clone());

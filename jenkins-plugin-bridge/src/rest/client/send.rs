@@ -219,6 +219,7 @@ impl Client {
         body: Option<String>,
     ) -> Result<Raw, Trouble> {
         self.requests.fetch_add(1, Relaxed);
+        self.last_minute.add(std::time::Instant::now());
         if let Some(authorization) = &self.authorization {
             headers.insert(AUTHORIZATION, authorization.clone());
         }

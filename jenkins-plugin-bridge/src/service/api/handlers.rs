@@ -1,4 +1,4 @@
-//! The operations on plans and the catalog, and those that need no token.
+//! The operations on plans and the catalog, and those about the service itself.
 
 mod agents;
 mod archive;
@@ -155,11 +155,11 @@ pub async fn reload_catalog(
     state.map(Json).map_err(|error| Problem::internal(&error))
 }
 
-pub async fn get_keys(State(service): App) -> Json<Vec<PublicKey>> {
+pub async fn get_keys(State(service): App, _caller: Authenticated) -> Json<Vec<PublicKey>> {
     Json(service.keys.public())
 }
 
-pub async fn get_openapi() -> Response {
+pub async fn get_openapi(_caller: Authenticated) -> Response {
     static TEXT: OnceLock<String> = OnceLock::new();
     let text = TEXT.get_or_init(|| openapi::document().to_string());
     ([(CONTENT_TYPE, "application/json")], text.as_str()).into_response()
@@ -172,7 +172,16 @@ pub async fn get_health(State(service): App) -> Result<Json<Health>, Problem> {
     Ok(Json(Health { status, catalog_is_current }))
 }
 
-pub async fn get_metrics(State(service): App) -> Response {
-    let text = service.metrics.text(service.catalog.state().is_current);
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+pub async fn get_metrics(
+    State(service): App,
+    Authenticated(caller): Authenticated,
+) -> Result<Response, Problem> {
+    caller.access(Scope::MetricsRead)?;
+    let mut text = service.metrics.text(service.catalog.state().is_current);
+    // What this process has counted is told also while the database does not answer.
+    match service.gauges().await {
+        Ok(gauges) => text.push_str(&gauges),
+        Err(error) => tracing::warn!(%error, "gauges cannot be read"),
+    }
+    Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }

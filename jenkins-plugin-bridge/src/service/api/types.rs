@@ -354,6 +354,8 @@ pub struct MasterAnswer {
     pub state: State,
     /// REST calls that this replica made there so far.
     pub calls: u64,
+    /// Those within the last minute.
+    pub calls_last_minute: u64,
 }
 
 /// An agent that waits.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::world::{PREVIEW, World};
+use super::world::{PREVIEW, READER, SHIM, World};
 use crate::service::openapi::{Needs, OPERATIONS, document};
 
 fn text() -> String {
@@ -58,7 +58,7 @@ async fn every_operation_is_there_and_asks_for_what_it_says() {
         let expected = match operation.id {
             // It asks for the signature of a forge, and none is declared here.
             "take_hook" => 404,
-            _ if operation.needs == Needs::Nothing => 200,
+            "get_health" => 200,
             _ => 401,
         };
         assert_eq!(reply.status, expected, "{}", operation.id);
@@ -66,7 +66,14 @@ async fn every_operation_is_there_and_asks_for_what_it_says() {
             assert_eq!(reply.json["type"], "urn:pilotfish:problem:token");
         }
     }
-    let served = world.get("/v1/openapi.json", "").await.ok();
+    // Health is all that needs nothing; forges sign what they send.
+    let open = OPERATIONS.iter().filter(|one| one.needs == Needs::Nothing).map(|one| one.id);
+    assert_eq!(open.collect::<Vec<_>>(), ["take_hook", "get_health"]);
+    for path in ["/v1/openapi.json", "/v1/keys"] {
+        assert_eq!(world.get(path, SHIM).await.status, 200, "{path}");
+    }
+    assert_eq!(world.get("/metrics", SHIM).await.status, 403);
+    let served = world.get("/v1/openapi.json", READER).await.ok();
     assert_eq!(served, document());
 }
 

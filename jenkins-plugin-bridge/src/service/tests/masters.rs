@@ -71,6 +71,21 @@ async fn masters_and_labels_are_told() {
     for label in ["gpu", "mars", "gpu && linux", "gpu && linux && mars"] {
         assert_eq!(told(label), Some(json!("no master has it")), "{label}");
     }
+    assert_eq!(world.get("/v1/masters", OPERATOR).await.ok()[0]["calls_last_minute"], 3);
+    let text = world.text("/metrics").await;
+    for line in [
+        "master_ready{master=\"north\"} 1",
+        "master_requests_total{master=\"north\"} 3",
+        "label_masters_ready{label=\"linux\"} 1",
+        "label_masters_ready{label=\"gpu && linux\"} 0",
+        "live_builds{state=\"waiting\"} 1",
+        "live_builds{state=\"running\"} 0",
+        "job_copies{state=\"drifted\"} 0",
+        "undelivered_reports{state=\"given-up\"} 0",
+    ] {
+        let line = format!("pilotfish_bridge_{line}");
+        assert!(text.lines().any(|one| one == line), "{line}\n{text}");
+    }
     world.post("/v1/jobs/team%2Fweb/remove", OPERATOR, &json!({"dry_run": false})).await.ok();
     let labels = world.get("/v1/labels", OPERATOR).await.ok();
     let names: Vec<&Value> = labels.as_array().unwrap().iter().map(|one| &one["label"]).collect();

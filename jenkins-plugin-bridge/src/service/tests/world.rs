@@ -142,7 +142,7 @@ fn role(text: &str, role: Role) -> AccessToken {
 fn tokens() -> AccessTokens {
     use Scope::{
         BuildsRead, BuildsTrigger, CatalogRead, CatalogReload, JobsRead, JobsWrite, MastersRead,
-        NodesDrain, PlansCreate, PlansPreview, PlansRead, UsageReport,
+        MetricsRead, NodesDrain, PlansCreate, PlansPreview, PlansRead, UsageReport,
     };
     AccessTokens::new(vec![
         token(SHIM, &[PlansCreate], Some("main")),
@@ -153,7 +153,7 @@ fn tokens() -> AccessTokens {
         role(VIEWER, Role::Viewer),
         role(BUILDER, Role::Builder),
         role(BOSS, Role::Operator),
-        token(READER, &[PlansRead, BuildsRead, CatalogRead, CatalogReload], None),
+        token(READER, &[PlansRead, BuildsRead, CatalogRead, CatalogReload, MetricsRead], None),
     ])
     .unwrap()
 }
@@ -386,6 +386,7 @@ impl World {
     }
 
     pub async fn text(&self, path: &str) -> String {
-        self.http.get(format!("{}{path}", self.url)).send().await.unwrap().text().await.unwrap()
+        let request = self.http.get(format!("{}{path}", self.url)).bearer_auth(READER);
+        request.send().await.unwrap().text().await.unwrap()
     }
 }

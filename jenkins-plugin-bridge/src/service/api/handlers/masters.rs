@@ -40,6 +40,7 @@ fn told(master: &Master, now: i64) -> MasterAnswer {
         drain: master.drain(),
         state: master.state(),
         calls: master.calls(),
+        calls_last_minute: master.client.last_minute() + master.probe.last_minute(),
     }
 }
 
