@@ -79,6 +79,8 @@ async fn masters_jobs_and_builds_are_seen_and_asked_for() {
     let waits = world.run(&nowhere).await.json()["id"].as_str().unwrap().to_owned();
     let masters = world.run(&["masters"]).await.output;
     assert!(masters.contains("ALERT: no master has it"), "{masters}");
+    let log = world.run(&["logs", &waits]).await;
+    assert!(log.errors.contains(" waiting and has no log"), "{log:?}");
     let stopped = world.run(&["stop", &waits]).await;
     assert!(stopped.output.contains(" ABORTED: stopped by "), "{stopped:?}");
     let failures =

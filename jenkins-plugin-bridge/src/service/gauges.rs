@@ -94,36 +94,36 @@ impl Service {
     fn masters_now(&self, text: &mut String) {
         let (now, masters) = (self.now_signed(), self.masters.all());
         let states: Vec<_> = masters.iter().map(|one| (one, one.state())).collect();
-        let mut each = |name: &str, kind: &str, help: &str, value: &dyn Fn(usize) -> f64| {
-            let samples: Vec<Sample<'_>> = states
-                .iter()
-                .enumerate()
-                .map(|(at, (master, _))| (vec![("master", master.name.as_str())], value(at)))
-                .collect();
-            write(text, name, kind, help, &samples);
-        };
-        let is = |yes: bool| if yes { 1.0 } else { 0.0 };
+        // One that has never answered has said nothing of itself.
+        let mut each =
+            |name: &str, kind: &str, help: &str, value: &dyn Fn(usize) -> Option<f64>| {
+                let samples: Vec<Sample<'_>> = states
+                    .iter()
+                    .enumerate()
+                    .filter_map(|(at, (one, _))| {
+                        Some((vec![("master", one.name.as_str())], value(at)?))
+                    })
+                    .collect();
+                write(text, name, kind, help, &samples);
+            };
+        let is = |yes: bool| Some(if yes { 1.0 } else { 0.0 });
         let help = "1 for a master that is given builds.";
         each("master_ready", "gauge", help, &|at| is(states[at].0.refusal(now).is_none()));
-        let seen = |at: usize| &states[at].1.seen;
+        let seen = |at: usize| Some(&states[at].1).filter(|state| state.answered_ms > 0);
         each("master_executors", "gauge", "Executors of a master that are online.", &|at| {
-            f64::from(seen(at).executors)
+            seen(at).map(|state| f64::from(state.seen.executors))
         });
         each("master_busy_executors", "gauge", "Those that run something.", &|at| {
-            f64::from(seen(at).busy)
+            seen(at).map(|state| f64::from(state.seen.busy))
         });
         each("master_queue", "gauge", "Items in the queue of a master.", &|at| {
-            f64::from(seen(at).queue)
+            seen(at).map(|state| f64::from(state.seen.queue))
         });
         each("master_answer_seconds", "gauge", "How long answers of a master take.", &|at| {
-            exact(states[at].1.latency_ms) / 1000.0
+            seen(at).map(|state| exact(state.latency_ms) / 1000.0)
         });
-        each(
-            "master_requests_total",
-            "counter",
-            "REST requests of this process to a master.",
-            &|at| exact(states[at].0.calls()),
-        );
+        let help = "REST requests of this process to a master.";
+        each("master_requests_total", "counter", help, &|at| Some(exact(states[at].0.calls())));
     }
 }
 

@@ -47,9 +47,19 @@ pub(in crate::cli) fn execute(arguments: &LogsArguments) -> Result<u8, BridgeErr
         loop {
             let before = place.offset;
             if !place.piece(&bridge, &build.id).await?.more || place.offset == before {
-                return Ok(PASSED);
+                break;
             }
         }
+        if place.offset == 0 {
+            let why = if build.reason.is_empty() { "" } else { ": " };
+            complain(&format!(
+                "{} {} and has no log{why}{}",
+                build.name(),
+                build.word(),
+                build.reason
+            ));
+        }
+        Ok(PASSED)
     })
 }
 
