@@ -43,8 +43,7 @@ pub use labels::get_labels;
 pub use leases::{ask_lock, break_lock, list_locks, release_lock};
 pub use limits::get_limits;
 pub use masters::{
-    check_master, drain_master, get_masters, get_running, remove_master, resume_master,
-    save_master,
+    check_master, drain_master, get_masters, get_running, remove_master, resume_master, save_master,
 };
 pub use milestones::pass_milestone;
 pub use nodes::{bring_node_back, take_node_out};
