@@ -53,6 +53,17 @@ impl Store {
         rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
     }
 
+    /// How many copies are not as they should be, as far as they were looked at. Those that are not made yet do not
+    /// count.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn drifted_copies(&self) -> Result<i64, StoreError> {
+        let differs = |state: &str| matches!(state, "drifted" | "foreign" | "failed");
+        let counts = self.copy_counts().await?;
+        Ok(counts.iter().filter(|(state, _)| differs(state)).map(|(_, copies)| copies).sum())
+    }
+
     /// Messages that could not be delivered: those that are tried again, and those that were given up.
     ///
     /// # Errors

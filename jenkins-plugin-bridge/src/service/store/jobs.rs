@@ -137,21 +137,6 @@ impl Store {
         Ok(())
     }
 
-    /// How many copies are not as they should be, as far as they were looked at: those of jobs that are removed and
-    /// those that are not made yet do not count.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn drifted_copies(&self) -> Result<i64, StoreError> {
-        let row = sqlx::query(
-            "SELECT COUNT(*) FROM job_copies JOIN jobs ON jobs.name = job_copies.job \
-             WHERE jobs.is_removed = 0 AND job_copies.state IN ('drifted', 'foreign', 'failed')",
-        )
-        .fetch_one(&self.pool)
-        .await?;
-        Ok(row.try_get(0)?)
-    }
-
     /// What is known of all copies.
     ///
     /// # Errors
