@@ -67,23 +67,9 @@ pub(super) fn find(world: &World<'_>, rules: &Rules, acts: &mut Vec<Act>) {
         .filter(|one| one.state != AgentState::Gone)
         .map(|one| one.id.as_str())
         .collect();
-    // The node of an agent has the name of its pod; what runs there is to end first.
-    let busy: BTreeSet<&str> = world
-        .masters
-        .values()
-        .flat_map(|master| &master.nodes)
-        .filter(|(_, node)| !node.idle && is_ours(world, &node.description))
-        .map(|(name, _)| name.as_str())
-        .collect();
     for pod in pods.values() {
-        let is_old = at_ms > pod.made_ms + rules.orphan_ms;
-        let is_at_work = !pod.ended && busy.contains(pod.name.as_str());
-        if !alive.contains(pod.id.as_str()) && is_old && !is_at_work {
+        if !alive.contains(pod.id.as_str()) && at_ms > pod.made_ms + rules.orphan_ms {
             acts.push(Act::RemovePod { pool: pod.pool.clone(), pod: pod.name.clone() });
         }
     }
-}
-
-fn is_ours(world: &World<'_>, description: &str) -> bool {
-    Mark::read(description).is_some_and(|mark| mark.owner == world.owner)
 }
