@@ -140,6 +140,14 @@ impl Permission {
     }
 }
 
+impl MasterSpec {
+    /// Where it is, in one spelling.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        self.url.trim_end_matches('/')
+    }
+}
+
 impl MastersFile {
     /// Reads a masters file.
     ///
@@ -166,7 +174,7 @@ fn problems(file: &MastersFile) -> Vec<Problem> {
     for (name, master) in &file.masters {
         let path = |field: &str| format!("masters.{name}.{field}");
         // Two names for one master would hide that a label has only one.
-        if let Some(other) = addresses.insert(master.url.trim_end_matches('/'), name) {
+        if let Some(other) = addresses.insert(master.address(), name) {
             let message = format!("is that of {other}, too: one master has one name");
             found.push(Problem::new(path("url"), message));
         }

@@ -294,7 +294,7 @@ impl Registry {
         let before = self.from(source);
         for one in declared {
             let is_same = |other: &&Arc<Master>| {
-                other.name == one.name || address(&other.spec) == address(&one.spec)
+                other.name == one.name || other.spec.address() == one.spec.address()
             };
             let other = earlier.iter().chain([&all]).flat_map(BTreeMap::values).find(is_same);
             if let Some(other) = other {
@@ -328,7 +328,7 @@ impl Registry {
     #[must_use]
     pub fn at(&self, url: &str) -> Option<Arc<Master>> {
         let url = url.trim_end_matches('/');
-        self.all().into_iter().find(|master| address(&master.spec) == url)
+        self.all().into_iter().find(|master| master.spec.address() == url)
     }
 
     /// All, by name.
@@ -367,8 +367,3 @@ impl Registry {
 }
 
 type Masters = BTreeMap<String, Arc<Master>>;
-
-/// Where a master is, in one spelling.
-fn address(spec: &MasterSpec) -> &str {
-    spec.url.trim_end_matches('/')
-}

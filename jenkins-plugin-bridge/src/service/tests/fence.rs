@@ -63,6 +63,22 @@ pub async fn serve(listener: TcpListener, router: Router) {
     }
 }
 
+fn lost(number: u32) -> Lost {
+    Lost {
+        build: "r-1".into(),
+        key: "k-1".into(),
+        master: "main".into(),
+        url: format!("https://ci/job/go/job/pay/{number}/"),
+    }
+}
+
+fn why(fenced: Fenced) -> String {
+    match fenced {
+        Fenced::Unknown(why) => why,
+        Fenced::Gone => "gone".to_owned(),
+    }
+}
+
 #[tokio::test]
 async fn a_build_is_fenced_once_its_pod_was_in_use_and_is_gone() {
     let pods = Pods::default();
@@ -75,16 +91,6 @@ async fn a_build_is_fenced_once_its_pod_was_in_use_and_is_gone() {
     let server = tokio::spawn(serve(listener, router));
     let world = World::with_cluster(&format!("http://{address}")).await;
     let fence = PodFence::new(Arc::clone(&world.service));
-    let lost = |number: u32| Lost {
-        build: "r-1".into(),
-        key: "k-1".into(),
-        master: "main".into(),
-        url: format!("https://ci/job/go/job/pay/{number}/"),
-    };
-    let why = |fenced: Fenced| match fenced {
-        Fenced::Unknown(why) => why,
-        Fenced::Gone => "gone".to_owned(),
-    };
     let elsewhere = Lost { master: "second".into(), ..lost(7) };
     assert!(why(fence.fence(&elsewhere).await).contains("no pods that this bridge knows"));
     assert!(why(fence.fence(&lost(7)).await).contains("asked for no plan yet"));
@@ -168,16 +174,6 @@ async fn a_build_is_fenced_once_the_agent_that_is_its_own_is_gone() {
     let store = &world.service.store;
     let patience = Duration::from_millis(50);
     let fence = PodFence::new(Arc::clone(&world.service)).with_patience(patience);
-    let lost = |number: u32| Lost {
-        build: "r-1".into(),
-        key: "k-1".into(),
-        master: "main".into(),
-        url: format!("https://ci/job/go/job/pay/{number}/"),
-    };
-    let why = |fenced: Fenced| match fenced {
-        Fenced::Unknown(why) => why,
-        Fenced::Gone => "gone".to_owned(),
-    };
     let elsewhere = Lost { master: "second".into(), ..lost(7) };
     assert!(why(fence.fence(&elsewhere).await).contains("no pods that this bridge knows"));
     let plan = async |number: u32| {

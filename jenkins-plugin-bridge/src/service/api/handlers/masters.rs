@@ -62,7 +62,7 @@ pub async fn save_master(
     }
     if let Some(known) = service.masters.get(name) {
         is_of_the_api(&known)?;
-        if known.spec.url.trim_end_matches('/') != one.url.trim_end_matches('/') {
+        if known.spec.address() != one.spec().address() {
             has_no_builds(&service, name, "it has another address").await?;
         }
     }
